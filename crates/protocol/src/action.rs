@@ -1,0 +1,93 @@
+//! The name of a request.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// What a message asks for or says. The named variants are those that gorgone itself gives a
+/// meaning; any other name can be offered by a module and is carried opaquely.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Action {
+    /// Run commands.
+    Command,
+    /// Write a line to the monitoring engine's pipe.
+    EngineCommand,
+    /// The state of the nodes.
+    ConStatus,
+    /// Rows of the history.
+    GetLog,
+    /// Store a row in the history.
+    PutLog,
+    /// Are you there?
+    Ping,
+    /// I am.
+    Pong,
+    /// Tells parents that new rows wait for them.
+    SyncLogs,
+    /// Make nodes known.
+    RegisterNodes,
+    /// Forget nodes.
+    UnregisterNodes,
+    /// The thumbprint of this node's key.
+    GetThumbprint,
+    /// Counters, modules and endpoints of this node.
+    Information,
+    /// End a request that was accepted earlier.
+    Cancel,
+    /// Change the log level at run time.
+    SetLogger,
+    /// A module offers actions: `[XREADY]`, where the name before `READY` is the module's.
+    Ready(Arc<str>),
+    /// Any other name.
+    Other(Arc<str>),
+}
+
+impl Action {
+    const NAMED: &'static [(&'static str, Action)] = &[
+        ("COMMAND", Action::Command),
+        ("ENGINECOMMAND", Action::EngineCommand),
+        ("CONSTATUS", Action::ConStatus),
+        ("GETLOG", Action::GetLog),
+        ("PUTLOG", Action::PutLog),
+        ("PING", Action::Ping),
+        ("PONG", Action::Pong),
+        ("SYNCLOGS", Action::SyncLogs),
+        ("REGISTERNODES", Action::RegisterNodes),
+        ("UNREGISTERNODES", Action::UnregisterNodes),
+        ("GETTHUMBPRINT", Action::GetThumbprint),
+        ("INFORMATION", Action::Information),
+        ("CANCEL", Action::Cancel),
+        ("SETLOGGER", Action::SetLogger),
+    ];
+
+    /// The action that a name on the wire stands for. Names are case-sensitive.
+    #[must_use]
+    pub fn parse(name: &str) -> Self {
+        if let Some((_, action)) = Self::NAMED.iter().find(|(text, _)| *text == name) {
+            return action.clone();
+        }
+        match name.strip_suffix("READY") {
+            Some(module) if !module.is_empty() => Self::Ready(module.into()),
+            _ => Self::Other(name.into()),
+        }
+    }
+
+    /// The name as it is written on the wire.
+    #[must_use]
+    pub fn name(&self) -> std::borrow::Cow<'_, str> {
+        match self {
+            Self::Ready(module) => format!("{module}READY").into(),
+            Self::Other(name) => (&**name).into(),
+            named => Self::NAMED
+                .iter()
+                .find(|(_, action)| action == named)
+                .map_or("", |(text, _)| text)
+                .into(),
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name())
+    }
+}

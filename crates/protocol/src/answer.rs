@@ -1,0 +1,98 @@
+//! What a request is answered with.
+
+use serde_json::{Value, json};
+
+use crate::{Data, Token};
+
+/// `[ACK] [TOKEN] {"code":…,"data":…}`, and the few answers with a name of their own.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Answer {
+    /// The word in the first field.
+    pub name: AnswerName,
+    /// The token of the request; absent where the request could not be read.
+    pub token: Option<Token>,
+    /// Whether the request was taken.
+    pub status: Status,
+    /// What there is to say: the inner `data` of the JSON stream, as JSON text.
+    pub data: Data,
+}
+
+/// The first field of an answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AnswerName {
+    /// The answer to almost everything.
+    Ack,
+    /// The answer to PING; has an empty target field.
+    Pong,
+    /// The answer to CONSTATUS (its own name in the newer dialect only).
+    ConStatus,
+    /// The answer to INFORMATION (its own name in the newer dialect only).
+    Information,
+    /// The answer to GETTHUMBPRINT (its own name in the newer dialect only).
+    GetThumbprint,
+    /// An unasked notice to parents; has an empty target field.
+    SyncLogs,
+}
+
+/// `code` of an answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Status {
+    /// 0: the request was taken; with a durable record, where it starts something.
+    Ok,
+    /// 1: it was not.
+    Nok,
+}
+
+impl Status {
+    /// The number on the wire, the same in both dialects.
+    #[must_use]
+    pub const fn number(self) -> i64 {
+        match self {
+            Self::Ok => 0,
+            Self::Nok => 1,
+        }
+    }
+}
+
+impl Answer {
+    /// A plain acknowledgement.
+    #[must_use]
+    pub fn ok(token: Option<Token>, data: Data) -> Self {
+        Self {
+            name: AnswerName::Ack,
+            token,
+            status: Status::Ok,
+            data,
+        }
+    }
+
+    /// A refusal that says why.
+    #[must_use]
+    pub fn refused(token: Option<Token>, message: &str) -> Self {
+        Self::refused_with(token, json!({ "message": message }))
+    }
+
+    /// A refusal with more members than a message.
+    #[must_use]
+    pub fn refused_with(token: Option<Token>, data: Value) -> Self {
+        Self {
+            name: AnswerName::Ack,
+            token,
+            status: Status::Nok,
+            data: Data::from_value(&data),
+        }
+    }
+
+    /// A refusal because a bounded queue is full: nothing was accepted, try again later.
+    #[must_use]
+    pub fn busy(token: Option<Token>, message: &str) -> Self {
+        Self::refused_with(token, json!({ "message": message, "error": "busy" }))
+    }
+
+    /// The same answer under another name.
+    #[must_use]
+    pub fn named(mut self, name: AnswerName) -> Self {
+        self.name = name;
+        self
+    }
+}

@@ -1,0 +1,92 @@
+//! How far a request has come, and why it failed. Numbers exist only here and in the codec.
+
+use std::fmt;
+
+use crate::Dialect;
+
+/// The code of a history row.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Code {
+    /// The action proceeds: it was taken up, or gave some output.
+    Proceed,
+    /// The action finished well. Terminal.
+    Ok,
+    /// The action failed; the row's `reason` says why. Terminal.
+    Ko,
+    /// A code of a module's own, such as 100 for the result of one command among several.
+    Module(i64),
+}
+
+impl Code {
+    /// The result of one command among several in one request.
+    pub const RESULT: Self = Self::Module(100);
+
+    /// The number that stands for this code. The store and the seed's dialect share theirs.
+    #[must_use]
+    pub const fn number(self, dialect: Dialect) -> i64 {
+        match (self, dialect) {
+            (Self::Proceed, _) => 0,
+            (Self::Ok, Dialect::Seed) | (Self::Ko, Dialect::Centreon) => 1,
+            (Self::Ko, Dialect::Seed) | (Self::Ok, Dialect::Centreon) => 2,
+            (Self::Module(number), _) => number,
+        }
+    }
+
+    /// The code that a number stands for.
+    #[must_use]
+    pub const fn from_number(number: i64, dialect: Dialect) -> Self {
+        match (number, dialect) {
+            (0, _) => Self::Proceed,
+            (1, Dialect::Seed) | (2, Dialect::Centreon) => Self::Ok,
+            (2, Dialect::Seed) | (1, Dialect::Centreon) => Self::Ko,
+            (number, _) => Self::Module(number),
+        }
+    }
+
+    /// Whether a row with this code ends its token.
+    #[must_use]
+    pub const fn is_terminal(self) -> bool {
+        matches!(self, Self::Ok | Self::Ko)
+    }
+}
+
+/// Why a request ended KO: `data.reason` of its terminal row.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Reason {
+    /// Not allowed, or its DATA made no sense to the module.
+    Rejected,
+    /// It ran and failed.
+    Failed,
+    /// It ran longer than it may.
+    Timeout,
+    /// Somebody cancelled it.
+    Cancelled,
+    /// Its time to live passed before it began.
+    Expired,
+    /// The node could not be reached.
+    Unreachable,
+    /// Whoever ran it died, and cannot say how far it came.
+    Unknown,
+}
+
+impl Reason {
+    /// The word in `data.reason`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rejected => "rejected",
+            Self::Failed => "failed",
+            Self::Timeout => "timeout",
+            Self::Cancelled => "cancelled",
+            Self::Expired => "expired",
+            Self::Unreachable => "unreachable",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,32 @@
+//! What travels beside a message on the internal side, in a second frame.
+
+use serde::{Deserialize, Serialize};
+
+/// The optional second frame of an internal message: JSON, never seen by old daemons.
+/// Unknown members are ignored, so that services of different versions understand each other.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Headers {
+    /// W3C trace context.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    /// Which hand-over of the same token this is, counted from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+}
+
+impl Headers {
+    /// Reads a header frame; one that makes no sense is as good as none.
+    #[must_use]
+    pub fn decode(frame: &[u8]) -> Self {
+        serde_json::from_slice(frame).unwrap_or_default()
+    }
+
+    /// Writes the header frame, or nothing where there is nothing to say.
+    #[must_use]
+    pub fn encode(&self) -> Option<Vec<u8>> {
+        if *self == Self::default() {
+            return None;
+        }
+        serde_json::to_vec(self).ok()
+    }
+}

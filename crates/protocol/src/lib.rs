@@ -1,0 +1,35 @@
+//! The words of the gorgone protocol: what a message is, how it is written, and what each
+//! request and its answer mean.
+//!
+//! ```text
+//! [ACTION] [TOKEN] [TARGET] DATA     request
+//! [ACK] [TOKEN] DATA                 answer
+//! ```
+//!
+//! Only this crate knows how an action is spelled and which number a code has on the wire.
+//! It does no IO, keeps no state, and knows neither ZeroMQ nor encryption.
+
+mod action;
+mod answer;
+mod code;
+mod codec;
+mod data;
+mod dialect;
+mod endpoint;
+mod headers;
+mod message;
+mod name;
+pub mod request;
+mod time;
+
+pub use action::Action;
+pub use answer::{Answer, AnswerName, Status};
+pub use code::{Code, Reason};
+pub use codec::{DecodeError, decode, decode_answer, encode, encode_answer, peek_token};
+pub use data::{Data, DataError};
+pub use dialect::Dialect;
+pub use endpoint::Endpoint;
+pub use headers::Headers;
+pub use message::{Message, Target};
+pub use name::{Identity, InvalidName, NodeId, Thumbprint, Token};
+pub use time::Moment;

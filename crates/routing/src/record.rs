@@ -1,0 +1,138 @@
+//! What of tasks and nodes must be written down, and what the store says to it.
+
+use gorgone_protocol::{Action, Code, Data, NodeId, Target, Token};
+
+/// Who runs a task: one life of one instance of a module.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Runner {
+    /// The instance's identity on the bus.
+    pub instance: String,
+    /// Which life of the instance: a new process has a new epoch.
+    pub epoch: String,
+}
+
+/// How far a task has come: the states of the delivery promise.
+///
+/// ```text
+/// queued ─▶ sent ─▶ begun ─▶ finished
+///    ▲        │       │
+///    └────────┘       └─▶ finished KO unknown
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TaskState {
+    /// Accepted; waits for a runner.
+    Queued,
+    /// Written down as handed over. Nobody said yet that it began.
+    Sent(Runner),
+    /// The runner said that it began.
+    Begun(Runner),
+}
+
+/// A task that has not ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Task {
+    /// The key: at most one task per token, ever.
+    pub token: Token,
+    /// What to do.
+    pub action: Action,
+    /// Where.
+    pub target: Target,
+    /// With what.
+    pub data: Data,
+    /// Who asked: the client's or module's identity as text.
+    pub origin: String,
+    /// When it was accepted, milliseconds since 1970.
+    pub accepted_ms: i64,
+    /// After that it must not begin any more; milliseconds since 1970.
+    pub expires_ms: i64,
+    /// How many more times it may be run again after its runner died.
+    pub retries: u32,
+    /// How many times it was handed over.
+    pub attempt: u32,
+    /// How far it has come.
+    pub state: TaskState,
+}
+
+/// A row for the history.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NewRow {
+    /// The token that it tells about; may be empty for a note about a request that could not
+    /// be read.
+    pub token: String,
+    /// What it says.
+    pub code: Code,
+    /// When it happened, seconds since 1970.
+    pub etime: i64,
+    /// When it is stored, seconds since 1970.
+    pub ctime: i64,
+    /// JSON text.
+    pub data: String,
+    /// The runner's own number for the row within one hand-over, from 1: a row that comes
+    /// again (its acknowledgement was lost) is stored once.
+    pub sequence: Option<u64>,
+}
+
+/// A row of the history as it stands in the store.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Row {
+    /// The store's number for it; grows, and is never used twice.
+    pub id: i64,
+    /// See [`NewRow::token`].
+    pub token: String,
+    /// See [`NewRow::code`].
+    pub code: Code,
+    /// See [`NewRow::etime`].
+    pub etime: i64,
+    /// See [`NewRow::ctime`].
+    pub ctime: i64,
+    /// JSON text.
+    pub data: String,
+}
+
+/// A change to write down. A batch of them is written whole or not at all.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Record {
+    /// A new task, in its state of now (queued, or sent where a runner was free).
+    Accept(Task),
+    /// The task's state changed. Handing over anew forgets the sequence numbers of before.
+    Advance {
+        /// Which task.
+        token: Token,
+        /// What it is now.
+        state: TaskState,
+        /// See [`Task::attempt`].
+        attempt: u32,
+        /// See [`Task::retries`].
+        retries: u32,
+    },
+    /// A row that ends nothing.
+    Note(NewRow),
+    /// The terminal row of a task. It is written only if the task has not ended yet.
+    Finish(NewRow),
+    /// A node of the fleet, as it was registered: replaces what stands under its id.
+    PutNode {
+        /// Which node.
+        id: NodeId,
+        /// Its definition, JSON text.
+        definition: String,
+    },
+    /// A node is forgotten.
+    DropNode(NodeId),
+}
+
+/// What the store did with one record of a batch that was written.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Written {
+    /// As asked.
+    Done,
+    /// A row, with its number.
+    Row(i64),
+    /// An `Accept` whose token is taken: nothing was written for it.
+    Duplicate {
+        /// Whether the earlier request was the same in action, target and data.
+        same: bool,
+    },
+    /// A row that stood there already, a `Finish` or `Advance` of a task that has ended, or
+    /// one of a task that is not known: nothing was written for it.
+    Ignored,
+}
