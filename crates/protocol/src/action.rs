@@ -33,8 +33,6 @@ pub enum Action {
     Information,
     /// End a request that was accepted earlier.
     Cancel,
-    /// Change the log level at run time.
-    SetLogger,
     /// A module offers actions: `[XREADY]`, where the name before `READY` is the module's.
     Ready(Arc<str>),
     /// Any other name.
@@ -56,7 +54,6 @@ impl Action {
         ("GETTHUMBPRINT", Action::GetThumbprint),
         ("INFORMATION", Action::Information),
         ("CANCEL", Action::Cancel),
-        ("SETLOGGER", Action::SetLogger),
     ];
 
     /// The action that a name on the wire stands for. Names are case-sensitive.

@@ -142,7 +142,11 @@ pub fn decode_answer(text: &[u8]) -> Result<Answer, DecodeError> {
     };
     let body: Body<'_> =
         serde_json::from_str(rest).map_err(|error| json_error(error.to_string()))?;
-    let status = match body.code.as_i64().or_else(|| body.code.as_str()?.parse().ok()) {
+    let status = match body
+        .code
+        .as_i64()
+        .or_else(|| body.code.as_str()?.parse().ok())
+    {
         Some(0) => Status::Ok,
         Some(_) => Status::Nok,
         None => return Err(json_error("code is not a number".to_owned())),

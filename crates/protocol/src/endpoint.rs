@@ -46,7 +46,9 @@ impl Endpoint {
                     port,
                 })
             }
-            "ipc" if path.is_empty() => Err("an ipc endpoint needs the path of a socket".to_owned()),
+            "ipc" if path.is_empty() => {
+                Err("an ipc endpoint needs the path of a socket".to_owned())
+            }
             "ipc" => Ok(Self::Ipc { path: path.into() }),
             other => Err(format!("'{other}' is not a transport; use tcp or ipc")),
         }
@@ -59,7 +61,9 @@ impl Endpoint {
     pub fn parse(url: &str) -> Result<Self, String> {
         match url.split_once("://") {
             Some((kind, path)) => Self::from_config(kind, path),
-            None => Err(format!("'{url}' is not an endpoint; write tcp://host:port or ipc://path")),
+            None => Err(format!(
+                "'{url}' is not an endpoint; write tcp://host:port or ipc://path"
+            )),
         }
     }
 }

@@ -46,8 +46,9 @@ impl Target {
     pub fn parse(text: &str) -> Self {
         match text.trim() {
             "" => Self::Here,
-            text => NodeId::parse(text)
-                .map_or_else(|_| Self::Unreadable(text.to_owned()), Self::Node),
+            text => {
+                NodeId::parse(text).map_or_else(|_| Self::Unreadable(text.to_owned()), Self::Node)
+            }
         }
     }
 }

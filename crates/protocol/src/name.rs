@@ -177,12 +177,10 @@ impl Identity {
             }
             _ => {
                 use fmt::Write;
-                self.0
-                    .iter()
-                    .fold(String::from("hex:"), |mut text, byte| {
-                        let _ = write!(text, "{byte:02x}");
-                        text
-                    })
+                self.0.iter().fold(String::from("hex:"), |mut text, byte| {
+                    let _ = write!(text, "{byte:02x}");
+                    text
+                })
             }
         }
     }

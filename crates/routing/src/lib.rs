@@ -2,4 +2,5 @@
 
 mod record;
 
-pub use record::{NewRow, Record, Row, Runner, Task, TaskState, Written};
+pub use gorgone_protocol::request::log::Row;
+pub use record::{NewRow, Record, Runner, Task, TaskState, Written};

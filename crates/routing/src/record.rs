@@ -72,23 +72,6 @@ pub struct NewRow {
     pub sequence: Option<u64>,
 }
 
-/// A row of the history as it stands in the store.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Row {
-    /// The store's number for it; grows, and is never used twice.
-    pub id: i64,
-    /// See [`NewRow::token`].
-    pub token: String,
-    /// See [`NewRow::code`].
-    pub code: Code,
-    /// See [`NewRow::etime`].
-    pub etime: i64,
-    /// See [`NewRow::ctime`].
-    pub ctime: i64,
-    /// JSON text.
-    pub data: String,
-}
-
 /// A change to write down. A batch of them is written whole or not at all.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Record {
@@ -105,8 +88,11 @@ pub enum Record {
         /// See [`Task::retries`].
         retries: u32,
     },
-    /// A row that ends nothing.
+    /// A row of a task that ends nothing.
     Note(NewRow),
+    /// A row about a token that is no task's (a note of a module or a client), with any code:
+    /// it is written only if no task, live or finished, has that token.
+    Put(NewRow),
     /// The terminal row of a task. It is written only if the task has not ended yet.
     Finish(NewRow),
     /// A node of the fleet, as it was registered: replaces what stands under its id.

@@ -1,0 +1,321 @@
+//! GETLOG and PUTLOG: reading and writing the history.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+
+use super::lenient;
+use crate::{Answer, Code, Data, DataError, Dialect, NodeId, Token};
+
+/// A row of the history as it stands in the store.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Row {
+    /// The store's number for it; grows, and is never used twice.
+    pub id: i64,
+    /// The token that it tells about; may be empty.
+    pub token: String,
+    /// What it says.
+    pub code: Code,
+    /// When it happened, seconds since 1970.
+    pub etime: i64,
+    /// When it was stored, seconds since 1970.
+    pub ctime: i64,
+    /// JSON text.
+    pub data: String,
+}
+
+/// The body of GETLOG: which rows. The seed's five filters, and three that wait and page.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct GetLog {
+    /// Rows with this code.
+    pub code: Option<Code>,
+    /// Rows of this token.
+    pub token: Option<String>,
+    /// Rows stored at this second or later.
+    pub ctime: Option<i64>,
+    /// Rows of events at this second or later.
+    pub etime: Option<i64>,
+    /// Rows after this one.
+    pub id: Option<i64>,
+    /// At most so many rows.
+    pub limit: Option<u32>,
+    /// Do not answer before there is something to say, or this much time has passed.
+    pub wait: Option<Duration>,
+    /// What to wait for.
+    pub wait_for: WaitFor,
+}
+
+/// What a GETLOG with `wait` waits for. It waits only for tokens that have not ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WaitFor {
+    /// The token's end.
+    #[default]
+    End,
+    /// Any row that the filters let through.
+    Row,
+}
+
+#[derive(Deserialize)]
+struct GetLogBody {
+    #[serde(default, deserialize_with = "lenient::integer")]
+    code: Option<i64>,
+    #[serde(default)]
+    token: Option<String>,
+    #[serde(default, deserialize_with = "lenient::integer")]
+    ctime: Option<i64>,
+    #[serde(default, deserialize_with = "lenient::integer")]
+    etime: Option<i64>,
+    #[serde(default, deserialize_with = "lenient::integer")]
+    id: Option<i64>,
+    #[serde(default, deserialize_with = "lenient::integer")]
+    limit: Option<i64>,
+    #[serde(default, deserialize_with = "lenient::integer")]
+    wait: Option<i64>,
+    #[serde(default)]
+    wait_for: WaitFor,
+}
+
+/// Longest time that a GETLOG may wait: proxies and clients give up long before.
+const MAX_WAIT: i64 = 3600;
+
+impl GetLog {
+    /// Reads the body of GETLOG as a peer of this dialect writes it.
+    ///
+    /// # Errors
+    /// When a filter has the wrong type.
+    pub fn decode(data: &Data, dialect: Dialect) -> Result<Self, DataError> {
+        let body: GetLogBody = data.decode()?;
+        Ok(Self {
+            code: body.code.map(|number| Code::from_number(number, dialect)),
+            token: body.token.filter(|token| !token.is_empty()),
+            ctime: body.ctime,
+            etime: body.etime,
+            id: body.id,
+            limit: body
+                .limit
+                .map(|limit| u32::try_from(limit.max(0)).unwrap_or(u32::MAX)),
+            wait: body
+                .wait
+                .map(|seconds| Duration::from_secs(seconds.clamp(0, MAX_WAIT).unsigned_abs())),
+            wait_for: body.wait_for,
+        })
+    }
+
+    /// Whether at least one of the seed's five filters is set; without one the request is
+    /// refused.
+    #[must_use]
+    pub const fn has_filter(&self) -> bool {
+        self.code.is_some()
+            || self.token.is_some()
+            || self.ctime.is_some()
+            || self.etime.is_some()
+            || self.id.is_some()
+    }
+
+    /// Writes the body.
+    #[must_use]
+    pub fn encode(&self, dialect: Dialect) -> Data {
+        let mut body = Map::new();
+        let mut put = |name: &str, value: Option<Value>| {
+            if let Some(value) = value {
+                body.insert(name.to_owned(), value);
+            }
+        };
+        put("code", self.code.map(|code| code.number(dialect).into()));
+        put("token", self.token.clone().map(Value::from));
+        put("ctime", self.ctime.map(Value::from));
+        put("etime", self.etime.map(Value::from));
+        put("id", self.id.map(Value::from));
+        put("limit", self.limit.map(Value::from));
+        put("wait", self.wait.map(|wait| wait.as_secs().into()));
+        put(
+            "wait_for",
+            (self.wait.is_some() && self.wait_for == WaitFor::Row).then(|| "row".into()),
+        );
+        Data::from_value(&body)
+    }
+}
+
+/// A row as it is written in an answer.
+#[derive(Serialize)]
+struct RowOut<'a> {
+    id: i64,
+    token: &'a str,
+    code: i64,
+    etime: i64,
+    ctime: i64,
+    data: &'a str,
+}
+
+/// The answer to GETLOG. `result` is an object keyed by row id in the seed's dialect, an array
+/// in the other. `more` says that rows were left out: ask again with the last `id`.
+#[must_use]
+pub fn answer(
+    token: Option<Token>,
+    node: NodeId,
+    rows: &[Row],
+    more: bool,
+    dialect: Dialect,
+) -> Answer {
+    let out = |row: &Row| {
+        json!(RowOut {
+            id: row.id,
+            token: &row.token,
+            code: row.code.number(dialect),
+            etime: row.etime,
+            ctime: row.ctime,
+            data: &row.data,
+        })
+    };
+    let result: Value = match dialect {
+        Dialect::Seed => rows
+            .iter()
+            .map(|row| (row.id.to_string(), out(row)))
+            .collect::<Map<_, _>>()
+            .into(),
+        Dialect::Centreon => rows.iter().map(out).collect::<Vec<_>>().into(),
+    };
+    let mut data = json!({ "action": "getlog", "message": "ok", "id": node, "result": result });
+    if more && let Some(data) = data.as_object_mut() {
+        data.insert("more".to_owned(), true.into());
+    }
+    Answer::ok(token, Data::from_value(&data))
+}
+
+/// Reads the rows of an answer to GETLOG, in the order of their ids, and whether there are
+/// more. Both forms of `result`, and ids as numbers or strings, are accepted.
+///
+/// # Errors
+/// When the answer does not have the form.
+pub fn decode_answer(answer: &Answer, dialect: Dialect) -> Result<(Vec<Row>, bool), DataError> {
+    #[derive(Deserialize)]
+    struct RowIn {
+        #[serde(deserialize_with = "lenient::integer")]
+        id: Option<i64>,
+        #[serde(default)]
+        token: Option<String>,
+        #[serde(deserialize_with = "lenient::integer")]
+        code: Option<i64>,
+        #[serde(default, deserialize_with = "lenient::integer")]
+        etime: Option<i64>,
+        #[serde(default, deserialize_with = "lenient::integer")]
+        ctime: Option<i64>,
+        #[serde(default)]
+        data: Value,
+    }
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Rows {
+        Keyed(std::collections::HashMap<String, RowIn>),
+        Listed(Vec<RowIn>),
+    }
+    #[derive(Deserialize)]
+    struct Body {
+        result: Rows,
+        #[serde(default)]
+        more: bool,
+    }
+    let body: Body = answer.data.decode()?;
+    let rows: Vec<RowIn> = match body.result {
+        Rows::Keyed(rows) => rows.into_values().collect(),
+        Rows::Listed(rows) => rows,
+    };
+    let mut rows: Vec<Row> = rows
+        .into_iter()
+        .map(|row| Row {
+            id: row.id.unwrap_or_default(),
+            token: row.token.unwrap_or_default(),
+            code: Code::from_number(row.code.unwrap_or_default(), dialect),
+            etime: row.etime.unwrap_or_default(),
+            ctime: row.ctime.unwrap_or_default(),
+            data: match row.data {
+                Value::String(text) => text,
+                other => other.to_string(),
+            },
+        })
+        .collect();
+    rows.sort_by_key(|row| row.id);
+    Ok((rows, body.more))
+}
+
+/// The body of PUTLOG: a row for the history.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PutLog {
+    /// The token that it tells about.
+    pub token: Option<String>,
+    /// What it says.
+    pub code: Code,
+    /// When it happened, seconds since 1970; the time of arrival where it is absent.
+    pub etime: Option<i64>,
+    /// JSON text.
+    pub data: String,
+    /// The sender's number for the row, from 1 within one hand-over of the token: a row that
+    /// comes again is stored once.
+    pub sequence: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct PutLogIn {
+    #[serde(deserialize_with = "lenient::integer")]
+    code: Option<i64>,
+    #[serde(default)]
+    token: Option<String>,
+    #[serde(default, deserialize_with = "lenient::integer")]
+    etime: Option<i64>,
+    #[serde(default)]
+    data: Option<Box<RawValue>>,
+    #[serde(default)]
+    sequence: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct PutLogOut<'a> {
+    code: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    etime: Option<i64>,
+    data: &'a RawValue,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sequence: Option<u64>,
+}
+
+impl PutLog {
+    /// Reads the body of PUTLOG as a peer of this dialect writes it.
+    ///
+    /// # Errors
+    /// When `code` is missing or a member has the wrong type.
+    pub fn decode(data: &Data, dialect: Dialect) -> Result<Self, DataError> {
+        let body: PutLogIn = data.decode()?;
+        let code = body
+            .code
+            .ok_or_else(|| serde::de::Error::custom("'code' is missing"))
+            .map_err(|error: serde_json::Error| DataError::from(error))?;
+        Ok(Self {
+            token: body.token.filter(|token| !token.is_empty()),
+            code: Code::from_number(code, dialect),
+            etime: body.etime,
+            data: body
+                .data
+                .map_or_else(|| "{}".to_owned(), |raw| raw.get().to_owned()),
+            sequence: body.sequence,
+        })
+    }
+
+    /// Writes the body.
+    #[must_use]
+    pub fn encode(&self, dialect: Dialect) -> Data {
+        let null = RawValue::NULL.to_owned();
+        let data = RawValue::from_string(self.data.clone()).unwrap_or(null);
+        Data::from_value(&PutLogOut {
+            code: self.code.number(dialect),
+            token: self.token.as_deref(),
+            etime: self.etime,
+            data: &data,
+            sequence: self.sequence,
+        })
+    }
+}

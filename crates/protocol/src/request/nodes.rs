@@ -1,0 +1,98 @@
+//! REGISTERNODES and UNREGISTERNODES: which nodes there are and how they are reached.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{Data, DataError, NodeId};
+
+/// One node of REGISTERNODES. What depends on its type is kept as it came, for whoever
+/// connects to the node.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct NodeDefinition {
+    /// The node.
+    pub id: NodeId,
+    /// How it is reached.
+    #[serde(rename = "type")]
+    pub kind: NodeKind,
+    /// Nodes that are reached through it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<Subnode>,
+    /// Address, port, keys and the like.
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
+}
+
+/// How a node is reached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeKind {
+    /// It connects to us.
+    Pull,
+    /// We connect to its external endpoint.
+    PushZmq,
+    /// We connect by SSH; nothing is installed there.
+    PushSsh,
+}
+
+/// A node behind a node: a number, or `{"id":…,"pathscore":…}`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(from = "SubnodeSpelling")]
+pub struct Subnode {
+    /// The node.
+    pub id: NodeId,
+    /// Among several ways to it the one with the smallest score is taken.
+    pub pathscore: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum SubnodeSpelling {
+    Id(NodeId),
+    Scored {
+        id: NodeId,
+        #[serde(default)]
+        pathscore: Option<i64>,
+    },
+}
+
+impl From<SubnodeSpelling> for Subnode {
+    fn from(spelling: SubnodeSpelling) -> Self {
+        let (id, pathscore) = match spelling {
+            SubnodeSpelling::Id(id) => (id, None),
+            SubnodeSpelling::Scored { id, pathscore } => (id, pathscore),
+        };
+        Self {
+            id,
+            pathscore: pathscore.unwrap_or(1),
+        }
+    }
+}
+
+/// Reads the body of REGISTERNODES.
+///
+/// # Errors
+/// When a definition lacks its id or type, or one of them is wrong. All or nothing.
+pub fn decode_register(data: &Data) -> Result<Vec<NodeDefinition>, DataError> {
+    #[derive(Deserialize)]
+    struct Body {
+        nodes: Vec<NodeDefinition>,
+    }
+    Ok(data.decode::<Body>()?.nodes)
+}
+
+/// Reads the body of UNREGISTERNODES: `{"nodes":[{"id":4}, 8]}`.
+///
+/// # Errors
+/// When an id is missing or wrong. All or nothing.
+pub fn decode_unregister(data: &Data) -> Result<Vec<NodeId>, DataError> {
+    #[derive(Deserialize)]
+    struct Body {
+        nodes: Vec<Subnode>,
+    }
+    Ok(data
+        .decode::<Body>()?
+        .nodes
+        .into_iter()
+        .map(|node| node.id)
+        .collect())
+}

@@ -1,0 +1,35 @@
+//! `[XREADY]`: how a module plugs in.
+//!
+//! ```text
+//! module → core   [XREADY] [] [] {"actions":["X"]}
+//! core → module   [ACK] [] {"code":0,"data":{"message":"ready"}}
+//! core → module   [X] [TOKEN] [] DATA
+//! module → core   [PUTLOG] [] [] {"code":1,"token":"TOKEN","data":{…}}
+//! ```
+//! A module says READY again as often as it likes; doing so is its heartbeat, and lets it
+//! survive a restart of core. With `"actions":[]` it takes nothing more.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Token;
+
+/// The body of READY. Only `actions` is needed.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Ready {
+    /// What the module offers; empty: nothing any more.
+    pub actions: Vec<String>,
+    /// How many requests it takes at once: core hands over no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slots: Option<u32>,
+    /// Tells one life of the module from the next. Without it, a lost connection counts as a
+    /// death.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<String>,
+    /// Every how many seconds it says READY: core takes it for gone after three times that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat: Option<u32>,
+    /// After a lost connection: which requests it has and has not settled yet. Core hands over
+    /// again what it believes there and does not find in the list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<Vec<Token>>,
+}
