@@ -1,0 +1,380 @@
+//! The section `gorgonecore`.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use gorgone_protocol::{Endpoint, NodeId, Thumbprint};
+
+use super::Checks;
+use super::secret::Secret;
+use super::section::Section;
+
+/// What gorgone-core is told: its two endpoints, its key, its database and its limits.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CoreConfig {
+    /// This node's id, unique in the fleet.
+    pub id: NodeId,
+    /// What this node calls itself; the system's host name where it is not set.
+    pub hostname: Option<String>,
+    /// Where modules connect.
+    pub internal: Endpoint,
+    /// Where clients and other nodes connect, if anybody may.
+    pub external: Option<Endpoint>,
+    /// How long stopping may take before what still runs is ended.
+    pub timeout: Duration,
+    /// Where history, sessions and tasks are kept.
+    pub database: DatabaseConfig,
+    /// The PEM file of the private key. There if `external` is.
+    pub privkey: Option<PathBuf>,
+    /// The PEM file of the public key; derived from the private one where it is not set.
+    pub pubkey: Option<PathBuf>,
+    /// Length of session keys in bytes: 16, 24 or 32.
+    pub keysize: usize,
+    /// The vector of the seed's dialect.
+    pub vector: [u8; 16],
+    /// Whose keys may open a session.
+    pub authorized_clients: Vec<Thumbprint>,
+    /// The module that carries requests to other nodes.
+    pub proxy_name: String,
+    /// After that a session of the later dialect gets a new key.
+    pub rotation: Duration,
+    /// What is refused beyond.
+    pub limits: Limits,
+}
+
+/// Where history, sessions and tasks are kept.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum DatabaseConfig {
+    /// In a file.
+    Sqlite {
+        /// Which one; made at the first start.
+        path: PathBuf,
+    },
+    /// On a database server.
+    Server {
+        /// Which kind.
+        kind: ServerKind,
+        /// The database on it.
+        name: String,
+        /// Its host.
+        host: String,
+        /// Its port; the kind's own where it is not set.
+        port: Option<u16>,
+        /// Who we are there.
+        user: Option<String>,
+        /// Our password there.
+        password: Option<Secret>,
+    },
+}
+
+/// A kind of database server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ServerKind {
+    /// MySQL or MariaDB.
+    Mysql,
+    /// PostgreSQL.
+    Postgres,
+}
+
+/// What core refuses beyond: nothing in it grows without bound.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Largest message in bytes, on both endpoints.
+    pub max_frame_size: usize,
+    /// Connections to the external endpoint at one time.
+    pub max_peers: usize,
+    /// Sessions kept at one time.
+    pub max_sessions: usize,
+    /// Requests that were accepted and have not ended.
+    pub max_tasks: usize,
+    /// Bytes of DATA of all requests that were accepted and have not ended.
+    pub max_task_bytes: usize,
+    /// Module instances that may be READY.
+    pub max_modules: usize,
+    /// Nodes that may be registered.
+    pub max_nodes: usize,
+    /// Messages that wait for one peer that does not read.
+    pub peer_queue: usize,
+    /// Handshakes begun per second, over all peers.
+    pub handshake_rate: u32,
+    /// Handshakes that may wait for their turn.
+    pub handshake_queue: usize,
+    /// How long a request may wait before it begins, where it does not say so itself.
+    pub default_ttl: Duration,
+    /// Rows of one answer to GETLOG at most.
+    pub getlog_limit: u64,
+}
+
+const DAY: u64 = 86_400;
+const YEAR: u64 = 366 * DAY;
+const MIB: usize = 1024 * 1024;
+
+pub(super) fn read(section: Section<'_>, checks: Checks) -> CoreConfig {
+    let external = endpoint(&section, "external", None);
+    let privkey = section.file("privkey");
+    let pubkey = section.file("pubkey");
+    if external.is_some() && privkey.is_none() {
+        section.problem(
+            "privkey",
+            "the external endpoint needs a private key; make one with 'gorgonectl keys generate' \
+             and name its file here",
+        );
+    }
+    if checks.keys {
+        if let Some(path) = &privkey {
+            check_private_key(&section, path);
+        }
+        if let Some(path) = &pubkey {
+            check_pem(&section, "pubkey", path, "PUBLIC KEY-----");
+        }
+    }
+    let internal = endpoint(&section, "internal", Some(("tcp", "127.0.0.1:5550")));
+    if external.is_some() && external == internal {
+        section.problem(
+            "external_com_path",
+            "is the internal endpoint too; choose another port",
+        );
+    }
+    let config = CoreConfig {
+        id: section
+            .parsed("id", NodeId::parse)
+            .unwrap_or_else(|| NodeId::new(1)),
+        hostname: section.text("hostname"),
+        internal: internal.unwrap_or(Endpoint::Tcp {
+            host: "127.0.0.1".to_owned(),
+            port: 5550,
+        }),
+        external,
+        timeout: section.seconds("timeout", 50, 1..=3600),
+        database: database(&section, checks),
+        privkey,
+        pubkey,
+        keysize: keysize(&section),
+        vector: section
+            .parsed("vector", vector)
+            .unwrap_or(*b"0123456789012345"),
+        authorized_clients: authorized(&section),
+        proxy_name: section
+            .text("proxy_name")
+            .unwrap_or_else(|| "proxy".to_owned()),
+        rotation: Duration::from_secs(
+            60 * section.number("external_com_rotation", 1440, 1..=527_040),
+        ),
+        limits: limits(&section),
+    };
+    cipher(&section);
+    if section.flag("internal_com_crypt", false) {
+        section.warn(
+            "internal_com_crypt",
+            "the internal endpoint is not encrypted; keep it on 127.0.0.1, on ipc, or on a private network",
+        );
+    }
+    section.ignore(&[
+        "internal_com_cipher",
+        "internal_com_keysize",
+        "internal_com_padding",
+        "internal_com_rotation",
+        "internal_com_identity_ttl",
+        "external_com_cipher",
+        "external_com_keysize",
+        "external_com_padding",
+        "external_com_zmq_tcp_keepalive",
+        "zmq_tcp_keepalive",
+        "ipv6",
+        "gorgone_db_autocreate_schema",
+    ]);
+    section.finish();
+    config
+}
+
+fn limits(section: &Section<'_>) -> Limits {
+    Limits {
+        max_frame_size: section.count("max_frame_size", 16 * MIB, 65_536..=1_073_741_824),
+        max_peers: section.count("max_peers", 20_000, 1..=1_000_000),
+        max_sessions: section.count("max_sessions", 100_000, 1..=10_000_000),
+        max_tasks: section.count("max_tasks", 100_000, 1..=10_000_000),
+        max_task_bytes: section.count("max_task_bytes", 256 * MIB, 65_536..=u64::MAX),
+        max_modules: section.count("max_modules", 256, 1..=65_536),
+        max_nodes: section.count("max_nodes", 20_000, 1..=1_000_000),
+        peer_queue: section.count("peer_queue", 1000, 1..=1_000_000),
+        handshake_rate: u32::try_from(section.number("handshake_rate", 200, 1..=100_000))
+            .unwrap_or(u32::MAX),
+        handshake_queue: section.count("handshake_queue", 10_000, 1..=1_000_000),
+        default_ttl: section.seconds("default_ttl", DAY, 1..=YEAR),
+        getlog_limit: section.number("getlog_limit", 10_000, 1..=1_000_000),
+    }
+}
+
+/// `<name>_com_type` and `<name>_com_path`.
+fn endpoint(section: &Section<'_>, name: &str, default: Option<(&str, &str)>) -> Option<Endpoint> {
+    let (kind_key, path_key) = (format!("{name}_com_type"), format!("{name}_com_path"));
+    let kind = section.text(&kind_key);
+    let path = section.text(&path_key);
+    let (kind, path) = match (kind, path, default) {
+        (Some(kind), Some(path), _) => (kind, path),
+        (None, None, Some((kind, path))) => (kind.to_owned(), path.to_owned()),
+        (None, None, None) => return None,
+        // An empty type switches the external endpoint off, whatever its path is.
+        (None, Some(_), None) => return None,
+        (None, Some(path), Some((kind, _))) => (kind.to_owned(), path),
+        (Some(_), None, _) => {
+            section.problem(
+                &path_key,
+                format!("is missing beside {kind_key}; write host:port, or a path for ipc"),
+            );
+            return None;
+        }
+    };
+    if kind != "tcp" && kind != "ipc" {
+        section.problem(
+            &kind_key,
+            format!("'{kind}' is not a transport; use tcp or ipc"),
+        );
+        return None;
+    }
+    Endpoint::from_config(&kind, &path)
+        .map_err(|message| section.problem(&path_key, message))
+        .ok()
+}
+
+fn cipher(section: &Section<'_>) {
+    section.parsed("cipher", |text| match text.to_lowercase().as_str() {
+        "aes" | "cipher::aes" => Ok(()),
+        _ => Err(format!(
+            "'{text}' is not a cipher we have; use \"Cipher::AES\""
+        )),
+    });
+}
+
+fn keysize(section: &Section<'_>) -> usize {
+    section
+        .parsed("keysize", |text| match text {
+            "16" => Ok(16),
+            "24" => Ok(24),
+            "32" => Ok(32),
+            _ => Err(format!(
+                "'{text}' is not a key length of AES; use 32 (or 16, 24)"
+            )),
+        })
+        .unwrap_or(32)
+}
+
+pub(super) fn vector(text: &str) -> Result<[u8; 16], String> {
+    text.as_bytes().try_into().map_err(|_| {
+        format!(
+            "is {} bytes long, and must be 16, as in '0123456789012345'",
+            text.len()
+        )
+    })
+}
+
+fn authorized(section: &Section<'_>) -> Vec<Thumbprint> {
+    section
+        .sections("authorized_clients")
+        .into_iter()
+        .filter_map(|client| {
+            if !client.has("key") {
+                client.problem("key", "is missing; write '- key: THUMBPRINT'");
+            }
+            let key = client.parsed("key", |text| {
+                Thumbprint::parse(text).map_err(|error| {
+                    format!("'{text}': {error}; 'gorgonectl keys thumbprint FILE' prints it")
+                })
+            });
+            client.raw("name");
+            client.finish();
+            key
+        })
+        .collect()
+}
+
+fn database(section: &Section<'_>, checks: Checks) -> DatabaseConfig {
+    let name = section.text("gorgone_db_name").map_or_else(
+        || "gorgone.sdb".to_owned(),
+        |name| match name.strip_prefix("dbname=") {
+            Some(rest) => rest.to_owned(),
+            None => name,
+        },
+    );
+    let kind = section.parsed("gorgone_db_type", |text| {
+        match text.to_lowercase().as_str() {
+            "sqlite" => Ok(None),
+            "mysql" | "mariadb" => Ok(Some(ServerKind::Mysql)),
+            "postgres" | "postgresql" | "pg" => Ok(Some(ServerKind::Postgres)),
+            _ => Err(format!(
+                "'{text}' is not a database we know; use SQLite, mysql or postgres"
+            )),
+        }
+    });
+    let host = section.text("gorgone_db_host");
+    let port = section
+        .has("gorgone_db_port")
+        .then(|| section.number("gorgone_db_port", 0, 1..=65_535))
+        .and_then(|port| u16::try_from(port).ok());
+    let user = section.text("gorgone_db_user");
+    let password = Secret::read(section, "gorgone_db_password", checks.keys);
+    match kind.flatten() {
+        None => {
+            if name.is_empty() {
+                section.problem("gorgone_db_name", "must name the database's file");
+            }
+            DatabaseConfig::Sqlite { path: name.into() }
+        }
+        Some(kind) => {
+            section.problem(
+                "gorgone_db_type",
+                "this release has no backend for database servers yet; use SQLite",
+            );
+            DatabaseConfig::Server {
+                kind,
+                name,
+                host: host.unwrap_or_else(|| "localhost".to_owned()),
+                port,
+                user,
+                password,
+            }
+        }
+    }
+}
+
+fn check_private_key(section: &Section<'_>, path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    if !check_pem(section, "privkey", path, "PRIVATE KEY-----") {
+        return;
+    }
+    let mode = std::fs::metadata(path).map_or(0, |data| data.permissions().mode() & 0o777);
+    if mode & 0o027 != 0 {
+        section.problem(
+            "privkey",
+            format!(
+                "{} can be read or changed by others (mode {mode:03o}); run 'chmod 600 {}'",
+                path.display(),
+                path.display()
+            ),
+        );
+    }
+}
+
+/// Whether the file is there and holds the PEM block that it should hold.
+fn check_pem(section: &Section<'_>, key: &str, path: &Path, label: &str) -> bool {
+    let shown = path.display();
+    match std::fs::read_to_string(path) {
+        Ok(text) if text.contains("-----BEGIN") && text.contains(label) => true,
+        Ok(_) => {
+            section.problem(key, format!("{shown} holds no '{label}' in PEM form"));
+            false
+        }
+        Err(error) => {
+            let mend = match error.kind() {
+                std::io::ErrorKind::NotFound => {
+                    "make one with 'gorgonectl keys generate'; relative paths begin at the \
+                     directory in which the daemon was started"
+                }
+                std::io::ErrorKind::PermissionDenied => "give it to the user that runs the daemon",
+                _ => "it must be a readable PEM file",
+            };
+            section.problem(key, format!("cannot read {shown}: {error}; {mend}"));
+            false
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The configuration: one YAML file for all services of a node, environment and flags over
+//! it, read into finished types.
+//!
+//! ```text
+//! file ─┐
+//! env  ─┼─▶ layer (merged by figment, origins beside) ─▶ section ─▶ Config | every problem
+//! flags ┘
+//! ```
+//! Nothing here opens a socket or a database.
+
+mod action;
+mod core;
+mod layer;
+mod modules;
+mod problem;
+mod secret;
+mod section;
+mod yaml;
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+use figment::value::{Dict, Value};
+
+pub use action::{ActionConfig, ArgType, CommandTemplate};
+pub use core::{CoreConfig, DatabaseConfig, Limits, ServerKind};
+pub use modules::{DbCleanerConfig, ModulesConfig, OtherModule};
+pub use problem::{ConfigError, Place, Problem};
+pub use secret::Secret;
+
+use layer::{Layer, Origins};
+use section::{Reader, Section};
+
+/// What a node's services are told.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Config {
+    /// The file that it was read from.
+    pub file: PathBuf,
+    /// What the administrator calls this node.
+    pub name: String,
+    /// Free text.
+    pub description: String,
+    /// The section `gorgonecore`.
+    pub core: CoreConfig,
+    /// The list `modules`.
+    pub modules: ModulesConfig,
+}
+
+/// Where a configuration is read from. Later ones win.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Sources {
+    /// The YAML file.
+    pub file: PathBuf,
+    /// Variables of the environment; those that do not begin with `GORGONE_` are ignored.
+    pub environment: Vec<(String, String)>,
+    /// Key paths and values of `--set`.
+    pub settings: Vec<(String, String)>,
+}
+
+/// What is looked at beside the text of the configuration.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Checks {
+    /// Whether the files of keys and passwords must be there: only core has them.
+    pub keys: bool,
+}
+
+/// A usable configuration, and what its administrator should know about it.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// Keys without effect, modules without a service, and the like.
+    pub warnings: Vec<Problem>,
+}
+
+impl Config {
+    /// Reads and checks a configuration.
+    ///
+    /// # Errors
+    /// With everything that is wrong, each with its place, key and mend.
+    pub fn load(sources: &Sources, checks: Checks) -> Result<Loaded, ConfigError> {
+        let text = std::fs::read_to_string(&sources.file).map_err(|error| ConfigError {
+            problems: vec![Problem {
+                place: Place::File {
+                    path: sources.file.clone(),
+                    line: 0,
+                    column: 0,
+                },
+                key: String::new(),
+                message: format!(
+                    "cannot read the configuration: {error}; name it with --config=FILE"
+                ),
+            }],
+        })?;
+        Self::parse(&text, sources, checks)
+    }
+
+    /// Like [`Config::load`], with the text of `sources.file` at hand.
+    ///
+    /// # Errors
+    /// See [`Config::load`].
+    pub fn parse(text: &str, sources: &Sources, checks: Checks) -> Result<Loaded, ConfigError> {
+        let mut figment = Figment::new();
+        let mut origins = Origins::new();
+        let mut problems = Vec::new();
+        for mut layer in [
+            Layer::file(&sources.file, text),
+            Layer::environment(&sources.environment),
+            Layer::flags(&sources.settings),
+        ] {
+            origins.append(&mut layer.origins);
+            problems.append(&mut layer.problems);
+            figment = figment.merge(layer);
+        }
+        // What cannot be read as YAML would only be followed by complaints about its absence.
+        let unreadable = problems
+            .iter()
+            .any(|problem| problem.key.is_empty() && matches!(problem.place, Place::File { .. }));
+        if unreadable {
+            return Err(ConfigError { problems });
+        }
+        let reader = Reader {
+            file: sources.file.clone(),
+            origins,
+            problems: RefCell::new(problems),
+            warnings: RefCell::default(),
+        };
+        let values = match figment.extract::<Value>() {
+            Ok(Value::Dict(_, values)) => values,
+            Ok(_) => Dict::new(),
+            Err(error) => {
+                reader.problem("", error.to_string());
+                Dict::new()
+            }
+        };
+        let config = read(&reader, values, &sources.file, checks);
+        let (problems, warnings) = (reader.problems.into_inner(), reader.warnings.into_inner());
+        if problems.is_empty() {
+            Ok(Loaded { config, warnings })
+        } else {
+            Err(ConfigError {
+                problems: in_order(problems),
+            })
+        }
+    }
+}
+
+fn read(reader: &Reader, values: Dict, file: &Path, checks: Checks) -> Config {
+    let root = Section::new(reader, "", values);
+    let part = |name: &str| {
+        root.section(name)
+            .unwrap_or_else(|| Section::new(reader, name, Dict::new()))
+    };
+    let config = Config {
+        file: file.to_owned(),
+        name: root.text("name").unwrap_or_else(|| "gorgoned".to_owned()),
+        description: root.text("description").unwrap_or_default(),
+        core: core::read(part("gorgonecore"), checks),
+        modules: modules::read(reader, part("modules")),
+    };
+    // Databases of the monitoring application: for modules that this release does not have.
+    root.raw("database");
+    root.finish();
+    config
+}
+
+/// By line, so that they can be mended from top to bottom.
+fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
+    problems.sort_by_key(|problem| match &problem.place {
+        Place::File { line, column, .. } => (0, *line, *column),
+        Place::Environment(_) => (1, 0, 0),
+        Place::Flag(_) => (2, 0, 0),
+    });
+    problems
+}

@@ -1,0 +1,291 @@
+//! Reads keys of a merged configuration into finished types, and collects everything that is
+//! wrong on the way instead of stopping at the first.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use figment::value::{Dict, Value};
+
+use super::layer::Origins;
+use super::problem::{Place, Problem};
+
+/// What all sections of one configuration share.
+pub(super) struct Reader {
+    pub(super) file: PathBuf,
+    pub(super) origins: Origins,
+    pub(super) problems: RefCell<Vec<Problem>>,
+    pub(super) warnings: RefCell<Vec<Problem>>,
+}
+
+impl Reader {
+    /// Notes what is wrong with a key.
+    pub(super) fn problem(&self, key: &str, message: impl Into<String>) {
+        self.problems.borrow_mut().push(self.note(key, message));
+    }
+
+    /// Notes what is worth knowing about a key.
+    pub(super) fn warn(&self, key: &str, message: impl Into<String>) {
+        self.warnings.borrow_mut().push(self.note(key, message));
+    }
+
+    fn note(&self, key: &str, message: impl Into<String>) -> Problem {
+        Problem {
+            place: self.place(key),
+            key: key.to_owned(),
+            message: message.into(),
+        }
+    }
+
+    /// Where a key stands, or where it would stand: the nearest section that was written.
+    fn place(&self, key: &str) -> Place {
+        let mut path = key;
+        loop {
+            if let Some(place) = self.origins.get(path) {
+                return place.clone();
+            }
+            match path.rfind(['.', '[']) {
+                Some(cut) => path = &path[..cut],
+                None => {
+                    return Place::File {
+                        path: self.file.clone(),
+                        line: 0,
+                        column: 0,
+                    };
+                }
+            }
+        }
+    }
+}
+
+/// A mapping of the configuration. Whatever nobody asked for by the time of
+/// [`Section::finish`] is an unknown key.
+pub(super) struct Section<'r> {
+    reader: &'r Reader,
+    path: String,
+    values: Dict,
+    known: RefCell<BTreeSet<String>>,
+}
+
+impl<'r> Section<'r> {
+    pub(super) fn new(reader: &'r Reader, path: impl Into<String>, values: Dict) -> Self {
+        Self {
+            reader,
+            path: path.into(),
+            values,
+            known: RefCell::default(),
+        }
+    }
+
+    /// The key path of one of its keys.
+    pub(super) fn path(&self, key: &str) -> String {
+        if self.path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.path)
+        }
+    }
+
+    pub(super) fn problem(&self, key: &str, message: impl Into<String>) {
+        self.reader.problem(&self.path(key), message);
+    }
+
+    pub(super) fn warn(&self, key: &str, message: impl Into<String>) {
+        self.reader.warn(&self.path(key), message);
+    }
+
+    pub(super) fn reader(&self) -> &'r Reader {
+        self.reader
+    }
+
+    pub(super) fn keys(&self) -> Vec<String> {
+        self.values.keys().cloned().collect()
+    }
+
+    /// Whether the key is there with something in it.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.value(key).is_some()
+    }
+
+    /// A key's value; an empty one counts as absent.
+    fn value(&self, key: &str) -> Option<&Value> {
+        self.known.borrow_mut().insert(key.to_owned());
+        self.values
+            .get(key)
+            .filter(|value| !matches!(value, Value::String(_, text) if text.is_empty()))
+    }
+
+    /// Accepts a key without looking into it.
+    pub(super) fn raw(&self, key: &str) -> Option<&Value> {
+        self.value(key)
+    }
+
+    pub(super) fn text(&self, key: &str) -> Option<String> {
+        match self.value(key)? {
+            Value::String(_, text) => Some(text.clone()),
+            other => {
+                self.problem(key, format!("must be a text, not {}", kind(other)));
+                None
+            }
+        }
+    }
+
+    /// A key that is read by `parse`, whose error is a sentence that begins with the value.
+    pub(super) fn parsed<T, E: Display>(
+        &self,
+        key: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let text = self.text(key)?;
+        parse(&text)
+            .map_err(|error| self.problem(key, error.to_string()))
+            .ok()
+    }
+
+    pub(super) fn flag(&self, key: &str, default: bool) -> bool {
+        self.parsed(key, |text| match text.to_lowercase().as_str() {
+            "true" | "yes" | "on" | "1" => Ok(true),
+            "false" | "no" | "off" | "0" => Ok(false),
+            _ => Err(format!("'{text}' is neither true nor false")),
+        })
+        .unwrap_or(default)
+    }
+
+    pub(super) fn number(&self, key: &str, default: u64, range: RangeInclusive<u64>) -> u64 {
+        self.parsed(key, |text| whole(text, &range, ""))
+            .unwrap_or(default)
+    }
+
+    /// A count of things in memory.
+    pub(super) fn count(&self, key: &str, default: usize, range: RangeInclusive<u64>) -> usize {
+        let number = self.number(key, default as u64, range);
+        usize::try_from(number).unwrap_or(usize::MAX)
+    }
+
+    pub(super) fn seconds(&self, key: &str, default: u64, range: RangeInclusive<u64>) -> Duration {
+        let seconds = self
+            .parsed(key, |text| whole(text, &range, " seconds"))
+            .unwrap_or(default);
+        Duration::from_secs(seconds)
+    }
+
+    /// A file or folder; relative ones are relative to the working directory, `~/` is the
+    /// home of whoever runs the daemon.
+    pub(super) fn file(&self, key: &str) -> Option<PathBuf> {
+        self.text(key).map(|text| match text.strip_prefix("~/") {
+            Some(rest) => std::env::home_dir()
+                .unwrap_or_else(|| PathBuf::from("/"))
+                .join(rest),
+            None => PathBuf::from(text),
+        })
+    }
+
+    pub(super) fn section(&self, key: &str) -> Option<Section<'r>> {
+        let value = self.value(key)?;
+        self.as_section(&self.path(key), value)
+    }
+
+    fn as_section(&self, path: &str, value: &Value) -> Option<Section<'r>> {
+        match value {
+            Value::Dict(_, values) => Some(Section::new(self.reader, path, values.clone())),
+            other => {
+                let message = format!("must be a mapping of keys, not {}", kind(other));
+                self.reader.problem(path, message);
+                None
+            }
+        }
+    }
+
+    fn list(&self, key: &str) -> Vec<(String, Value)> {
+        match self.value(key) {
+            None => Vec::new(),
+            Some(Value::Array(_, items)) => items
+                .iter()
+                .enumerate()
+                .map(|(index, item)| (format!("{}[{index}]", self.path(key)), item.clone()))
+                .collect(),
+            Some(other) => {
+                let message = format!("must be a list, not {}; write [ … ]", kind(other));
+                self.problem(key, message);
+                Vec::new()
+            }
+        }
+    }
+
+    /// A list of mappings.
+    pub(super) fn sections(&self, key: &str) -> Vec<Section<'r>> {
+        self.list(key)
+            .into_iter()
+            .filter_map(|(path, item)| self.as_section(&path, &item))
+            .collect()
+    }
+
+    /// A list of texts, with the key path of each.
+    pub(super) fn texts(&self, key: &str) -> Vec<(String, String)> {
+        self.list(key)
+            .into_iter()
+            .filter_map(|(path, item)| match item {
+                Value::String(_, text) => Some((path, text)),
+                other => {
+                    let message = format!("must be a text, not {}", kind(&other));
+                    self.reader.problem(&path, message);
+                    None
+                }
+            })
+            .collect()
+    }
+
+    /// Keys of older releases that change nothing here: accepted, with a warning.
+    pub(super) fn ignore(&self, keys: &[&str]) {
+        for key in keys {
+            if self.has(key) {
+                self.warn(key, "this release does not use this key; it can be removed");
+            }
+        }
+    }
+
+    /// Everything else is a key that we know nothing of.
+    pub(super) fn finish(self) {
+        let known = self.known.borrow();
+        for key in self.values.keys().filter(|key| !known.contains(*key)) {
+            let hint = nearest(key, known.iter().map(String::as_str));
+            let mend = hint.map_or_else(
+                || "remove it".to_owned(),
+                |hint| format!("did you mean '{hint}'?"),
+            );
+            self.reader
+                .problem(&self.path(key), format!("unknown key; {mend}"));
+        }
+    }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Dict(..) => "a mapping",
+        Value::Array(..) => "a list",
+        _ => "a single value",
+    }
+}
+
+fn whole(text: &str, range: &RangeInclusive<u64>, unit: &str) -> Result<u64, String> {
+    let (low, high) = (range.start(), range.end());
+    text.parse::<u64>()
+        .ok()
+        .filter(|number| range.contains(number))
+        .ok_or_else(|| match *high {
+            u64::MAX => format!("'{text}' is not a whole number{unit} of at least {low}"),
+            _ => format!("'{text}' is not a whole number{unit} from {low} to {high}"),
+        })
+}
+
+/// The word that was probably meant.
+pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
+        .filter(|(distance, _)| *distance <= (word.len() / 3).clamp(1, 3))
+        .min()
+        .map(|(_, candidate)| candidate)
+}
