@@ -1,3 +1,30 @@
-//! Process life: what every service does the same way. Configuration, logs, signals, the end.
+//! Process life: what every service does the same way. Configuration, logs, signals, being
+//! ready, and the end.
+//!
+//! ```ignore
+//! fn main() -> std::process::ExitCode {
+//!     gorgone_runtime::run(Service::CORE, |context| async move {
+//!         let core = build(&context.config(), context.clock.clone()).await?;
+//!         context.ready();
+//!         core.run(context.shutdown.token()).await
+//!     })
+//! }
+//! ```
+//! This crate knows neither ZeroMQ nor SQL.
 
+mod clock;
 pub mod config;
+mod context;
+mod flags;
+mod log;
+mod run;
+mod shutdown;
+mod supervised;
+
+pub use clock::Clock;
+pub use context::Context;
+pub use flags::{Flags, LogFormat, Severity};
+pub use log::{LogHandle, init as init_log};
+pub use run::{Service, exit, run, run_with};
+pub use shutdown::{Reason, Shutdown};
+pub use supervised::{READY_LINE, SUPERVISED, notify_service_manager};

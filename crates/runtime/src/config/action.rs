@@ -131,7 +131,8 @@ fn regex(text: &str) -> Result<(), String> {
     regex::Regex::new(&format!("^(?:{text})$")).map(drop).map_err(|error| {
         // The library draws a picture over several lines; its last line says what is wrong.
         let text = error.to_string();
-        let reason = text.lines().last().unwrap_or_default().trim();
+        let reason = text.lines().last().unwrap_or_default();
+            let reason = reason.trim().trim_start_matches("error: ");
         format!("is not a regular expression: {reason}; look-around and back-references do not exist here")
     })
 }

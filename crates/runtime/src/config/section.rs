@@ -127,7 +127,7 @@ impl<'r> Section<'r> {
         match self.value(key)? {
             Value::String(_, text) => Some(text.clone()),
             other => {
-                self.problem(key, format!("must be a text, not {}", kind(other)));
+                self.problem(key, format!("must be a single value, not {}", kind(other)));
                 None
             }
         }
@@ -230,7 +230,7 @@ impl<'r> Section<'r> {
             .filter_map(|(path, item)| match item {
                 Value::String(_, text) => Some((path, text)),
                 other => {
-                    let message = format!("must be a text, not {}", kind(&other));
+                    let message = format!("must be a single value, not {}", kind(&other));
                     self.reader.problem(&path, message);
                     None
                 }
