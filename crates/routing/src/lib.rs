@@ -1,6 +1,22 @@
-//! Where a request goes and how far it has come.
+//! Where a request goes and how far it has come: routes, modules, and the ledger of tasks.
+//!
+//! A pure state machine: events in, effects out, time as an argument. It does not know what
+//! ZeroMQ, SQL, a thread or a clock is; `services/core` does what it wants done.
 
+mod counters;
+mod delivery;
+mod event;
+mod ledger;
+mod modules;
+mod nodes;
+mod outbox;
 mod record;
+mod router;
+mod waiters;
 
+pub use event::{
+    BatchId, Effect, Event, Origin, Query, Restored, Settings, WaiterId, WriteFailure,
+};
 pub use gorgone_protocol::request::log::Row;
 pub use record::{NewRow, Record, Runner, Task, TaskState, Written};
+pub use router::Router;

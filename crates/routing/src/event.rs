@@ -1,0 +1,195 @@
+//! What happens to the router, and what it wants done.
+
+use std::time::Duration;
+
+use gorgone_protocol::request::log::GetLog;
+use gorgone_protocol::{Answer, Dialect, Headers, Identity, Message, NodeId, Token};
+
+use crate::{Record, Task, Written};
+
+/// Where a request comes from, and where its answer goes.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Origin {
+    /// A peer with a session, on the external side.
+    Client(Identity),
+    /// A peer on the internal side.
+    Module(Identity),
+}
+
+impl Origin {
+    /// The peer's name, for people.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        match self {
+            Self::Client(identity) | Self::Module(identity) => identity.to_text(),
+        }
+    }
+}
+
+/// A batch of records on its way to the store.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct BatchId(pub(crate) u64);
+
+/// Why a batch was not written. Nothing of it was.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WriteFailure {
+    /// What is wrong, in words for whoever asked.
+    pub message: String,
+}
+
+/// What happens.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A request, or a module's word.
+    Request {
+        /// Who says it.
+        from: Origin,
+        /// How that peer writes codes.
+        dialect: Dialect,
+        /// What it says.
+        message: Message,
+        /// A fresh token, for a request that has none.
+        fresh: Token,
+    },
+    /// The internal side lost its connection to a module.
+    ModuleGone(Identity),
+    /// The internal side could not hand a message to a module: it is provably not received.
+    Undelivered {
+        /// Which module.
+        module: Identity,
+        /// The token of the message.
+        token: Token,
+    },
+    /// The store has an answer to a batch.
+    Written {
+        /// Which batch.
+        batch: BatchId,
+        /// What was done with each record, in their order.
+        result: Result<Vec<Written>, WriteFailure>,
+    },
+    /// An [`Effect::Query`] with a waiter was done.
+    QueryDone {
+        /// Which waiter.
+        waiter: WaiterId,
+        /// Whether there were rows, and so an answer was given.
+        answered: bool,
+    },
+    /// Nothing more is taken; what runs goes on.
+    Stopping,
+    /// It is time: [`crate::Router::poll_timeout`] has passed.
+    Timeout,
+}
+
+/// A GETLOG that waits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct WaiterId(pub(crate) u64);
+
+/// A reading of the history, done beside the loop, and answered from there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Query {
+    /// Whom to answer.
+    pub to: Origin,
+    /// The token of the request.
+    pub token: Token,
+    /// Which rows.
+    pub filter: GetLog,
+    /// Set where an empty result is not answered but goes on waiting; the outcome is reported
+    /// by [`Event::QueryDone`].
+    pub waiter: Option<WaiterId>,
+}
+
+/// What the router wants done.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Effect {
+    /// Write the records, whole or not at all, and report with [`Event::Written`].
+    Write {
+        /// The batch's name.
+        batch: BatchId,
+        /// What to write.
+        records: Vec<Record>,
+    },
+    /// Answer a request.
+    Answer {
+        /// Whom.
+        to: Origin,
+        /// With what.
+        answer: Answer,
+    },
+    /// Hand a message to a module.
+    Deliver {
+        /// Which one.
+        module: Identity,
+        /// The message.
+        message: Message,
+        /// What travels beside it.
+        headers: Headers,
+    },
+    /// Read rows and answer with them.
+    Query(Query),
+    /// Look whether a token is a task that has ended, and answer CANCEL accordingly.
+    CancelLookup {
+        /// Whom to answer.
+        to: Origin,
+        /// The token of the CANCEL.
+        token: Token,
+        /// The token that is to be cancelled.
+        subject: Token,
+    },
+    /// New rows stand in the history: parents may want to fetch them.
+    NewRows,
+}
+
+/// Limits and facts that do not change while the router lives.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// This node.
+    pub node: NodeId,
+    /// Its host name.
+    pub hostname: String,
+    /// The thumbprint of its public key.
+    pub thumbprint: String,
+    /// Actions that a configured module will offer: requests for them are accepted before the
+    /// module is there.
+    pub expected_actions: Vec<gorgone_protocol::Action>,
+    /// How long a request may wait to begin where it does not say so itself.
+    pub default_ttl: Duration,
+    /// How many requests may be accepted and not ended.
+    pub max_tasks: usize,
+    /// How many bytes of DATA they may hold together.
+    pub max_task_bytes: usize,
+    /// How many GETLOGs may wait at once.
+    pub max_waiters: usize,
+    /// How many modules may be ready at once.
+    pub max_modules: usize,
+    /// How many nodes may be registered.
+    pub max_nodes: usize,
+    /// How long a module that vanished may take to come back before its work counts as lost.
+    pub module_grace: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            node: NodeId::new(1),
+            hostname: String::new(),
+            thumbprint: String::new(),
+            expected_actions: Vec::new(),
+            default_ttl: Duration::from_secs(86_400),
+            max_tasks: 100_000,
+            max_task_bytes: 256 << 20,
+            max_waiters: 10_000,
+            max_modules: 1_000,
+            max_nodes: 100_000,
+            module_grace: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What the store knew when the process started.
+#[derive(Clone, Debug, Default)]
+pub struct Restored {
+    /// All tasks that have not ended, in the order of their acceptance.
+    pub tasks: Vec<Task>,
+    /// The definitions of all nodes, as JSON text.
+    pub nodes: Vec<String>,
+}

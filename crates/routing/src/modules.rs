@@ -1,0 +1,307 @@
+//! Which modules there are, what they offer, and whether they are still there.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+use gorgone_protocol::request::ready::Ready;
+use gorgone_protocol::{Action, Identity, Token};
+use serde_json::{Value, json};
+
+use crate::Runner;
+
+/// How many requests a module takes at once if it does not say so.
+const DEFAULT_SLOTS: u32 = 16;
+/// A module that promised a heartbeat is gone after so many of them were missed.
+const MISSED_HEARTBEATS: u32 = 3;
+
+/// One instance of a module, in one life.
+///
+/// ```text
+/// ready ──connection lost, heartbeats missed, not delivered──▶ away ──READY, same life──▶ ready
+///                                                              │
+///                                                              └──grace passed, new life──▶ gone
+/// ```
+#[derive(Debug)]
+pub(crate) struct Instance {
+    pub(crate) identity: Identity,
+    pub(crate) runner: Runner,
+    name: String,
+    actions: Vec<Action>,
+    slots: usize,
+    heartbeat: Option<Duration>,
+    last_word: Duration,
+    away_since: Option<Duration>,
+    /// Whether its life is told by its connection, because it names no epoch.
+    mortal: bool,
+    /// What was handed over to it, or is about to be.
+    pub(crate) held: HashSet<Token>,
+}
+
+impl Instance {
+    fn deadline(&self, grace: Duration) -> Option<Duration> {
+        match (self.away_since, self.heartbeat) {
+            (Some(since), _) => Some(since + grace),
+            (None, Some(heartbeat)) => Some(self.last_word + heartbeat * MISSED_HEARTBEATS),
+            (None, None) => None,
+        }
+    }
+
+    fn free(&self) -> usize {
+        if self.away_since.is_some() {
+            return 0;
+        }
+        self.slots.saturating_sub(self.held.len())
+    }
+}
+
+/// What a READY means for the work that was handed over before.
+pub(crate) enum Welcome {
+    /// The same life goes on; these tokens it does not have, and gets again.
+    Back(Vec<Token>),
+    /// A new life; these tokens died with the old one.
+    Reborn(Vec<Token>),
+    /// There are too many modules.
+    Full,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Modules {
+    by_instance: HashMap<String, Instance>,
+    /// Turns among equally free instances.
+    turn: usize,
+}
+
+impl Modules {
+    pub(crate) fn offers(&self, action: &Action) -> bool {
+        self.by_instance
+            .values()
+            .any(|instance| instance.actions.contains(action))
+    }
+
+    /// A task of before the restart: its runner may come back.
+    pub(crate) fn restore(
+        &mut self,
+        runner: &Runner,
+        action: &Action,
+        token: Token,
+        now: Duration,
+    ) {
+        let instance = self
+            .by_instance
+            .entry(runner.instance.clone())
+            .or_insert_with(|| Instance {
+                identity: Identity::from_text(&runner.instance),
+                runner: runner.clone(),
+                name: String::new(),
+                actions: Vec::new(),
+                slots: 0,
+                heartbeat: None,
+                last_word: now,
+                away_since: Some(now),
+                mortal: false,
+                held: HashSet::new(),
+            });
+        if !instance.actions.contains(action) {
+            instance.actions.push(action.clone());
+        }
+        instance.held.insert(token);
+    }
+
+    /// Takes READY.
+    pub(crate) fn ready(
+        &mut self,
+        identity: &Identity,
+        name: &str,
+        ready: &Ready,
+        fresh: &Token,
+        (now, max): (Duration, usize),
+    ) -> Welcome {
+        let key = identity.to_text();
+        let offered: Vec<Action> = ready
+            .actions
+            .iter()
+            .map(|name| Action::parse(name))
+            .collect();
+        let slots = if offered.is_empty() {
+            0
+        } else {
+            ready.slots.unwrap_or(DEFAULT_SLOTS) as usize
+        };
+        let heartbeat = ready
+            .heartbeat
+            .filter(|seconds| *seconds > 0)
+            .map(|seconds| Duration::from_secs(u64::from(seconds)));
+        let known = self.by_instance.len();
+        let old = match self.by_instance.get_mut(&key) {
+            Some(instance) => {
+                let same_life = match &ready.epoch {
+                    Some(epoch) => *epoch == instance.runner.epoch,
+                    None => instance.mortal && instance.away_since.is_none(),
+                };
+                if same_life {
+                    instance.name = name.to_owned();
+                    instance.actions = offered;
+                    instance.slots = slots;
+                    instance.heartbeat = heartbeat;
+                    instance.last_word = now;
+                    instance.away_since = None;
+                    let missing = ready.running.as_ref().map(|running| {
+                        let running: HashSet<_> = running.iter().collect();
+                        instance
+                            .held
+                            .iter()
+                            .filter(|token| !running.contains(token))
+                            .cloned()
+                            .collect()
+                    });
+                    return Welcome::Back(missing.unwrap_or_default());
+                }
+                std::mem::take(&mut instance.held).into_iter().collect()
+            }
+            None if known >= max => return Welcome::Full,
+            None => Vec::new(),
+        };
+        let epoch = ready
+            .epoch
+            .clone()
+            .unwrap_or_else(|| format!("connection-{}", fresh.as_str()));
+        self.by_instance.insert(
+            key.clone(),
+            Instance {
+                identity: identity.clone(),
+                runner: Runner {
+                    instance: key,
+                    epoch,
+                },
+                name: name.to_owned(),
+                actions: offered,
+                slots,
+                heartbeat,
+                last_word: now,
+                away_since: None,
+                mortal: ready.epoch.is_none(),
+                held: HashSet::new(),
+            },
+        );
+        Welcome::Reborn(old)
+    }
+
+    /// Takes a slot of the instance that has the most of them free.
+    pub(crate) fn reserve(&mut self, action: &Action, token: &Token) -> Option<Runner> {
+        self.turn = self.turn.wrapping_add(1);
+        let turn = self.turn;
+        let count = self.by_instance.len().max(1);
+        let chosen = self
+            .by_instance
+            .values_mut()
+            .enumerate()
+            .filter(|(_, instance)| instance.free() > 0 && instance.actions.contains(action))
+            .max_by_key(|(index, instance)| (instance.free(), (index + turn) % count))
+            .map(|(_, instance)| instance)?;
+        chosen.held.insert(token.clone());
+        Some(chosen.runner.clone())
+    }
+
+    /// Gives the slot of a token back.
+    pub(crate) fn release(&mut self, runner: &Runner, token: &Token) {
+        if let Some(instance) = self.of_mut(runner) {
+            instance.held.remove(token);
+        }
+    }
+
+    /// The runner still has the token after all. False where the runner is gone.
+    pub(crate) fn hold(&mut self, runner: &Runner, token: &Token) -> bool {
+        match self.of_mut(runner) {
+            Some(instance) => {
+                instance.held.insert(token.clone());
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn of_mut(&mut self, runner: &Runner) -> Option<&mut Instance> {
+        self.by_instance
+            .get_mut(&runner.instance)
+            .filter(|instance| instance.runner == *runner)
+    }
+
+    /// Where to send to this runner, if it is there.
+    pub(crate) fn address(&self, runner: &Runner) -> Option<Identity> {
+        self.by_instance
+            .get(&runner.instance)
+            .filter(|instance| instance.runner == *runner && instance.away_since.is_none())
+            .map(|instance| instance.identity.clone())
+    }
+
+    /// The module is not reachable at the moment.
+    pub(crate) fn away(&mut self, identity: &Identity, now: Duration) {
+        if let Some(instance) = self.by_instance.get_mut(&identity.to_text())
+            && instance.away_since.is_none()
+        {
+            instance.away_since = Some(now);
+        }
+    }
+
+    pub(crate) fn next_deadline(&self, grace: Duration) -> Option<Duration> {
+        self.by_instance
+            .values()
+            .filter_map(|instance| instance.deadline(grace))
+            .min()
+    }
+
+    /// Removes whoever is away too long, and tells what they held.
+    pub(crate) fn expire(&mut self, now: Duration, grace: Duration) -> Vec<Token> {
+        let mut lost = Vec::new();
+        for instance in self.by_instance.values_mut() {
+            if instance.away_since.is_none()
+                && instance
+                    .deadline(grace)
+                    .is_some_and(|deadline| deadline <= now)
+            {
+                instance.away_since = Some(now);
+            }
+        }
+        self.by_instance.retain(|_, instance| {
+            let gone = instance
+                .away_since
+                .is_some_and(|since| since + grace <= now);
+            if gone {
+                lost.extend(std::mem::take(&mut instance.held));
+            }
+            !gone
+        });
+        lost
+    }
+
+    pub(crate) fn actions_of(&self, runner: &Runner) -> Vec<Action> {
+        self.by_instance
+            .get(&runner.instance)
+            .map(|instance| instance.actions.clone())
+            .unwrap_or_default()
+    }
+
+    /// For INFORMATION.
+    pub(crate) fn describe(&self) -> Value {
+        let all: BTreeMap<&str, Value> = self
+            .by_instance
+            .iter()
+            .map(|(key, instance)| {
+                let actions: Vec<_> = instance.actions.iter().map(|a| a.name()).collect();
+                let state = if instance.away_since.is_some() {
+                    "away"
+                } else if instance.actions.is_empty() {
+                    "draining"
+                } else {
+                    "ready"
+                };
+                let about = json!({
+                    "name": instance.name, "state": state, "actions": actions,
+                    "slots": instance.slots, "running": instance.held.len(),
+                });
+                (key.as_str(), about)
+            })
+            .collect();
+        json!(all)
+    }
+}

@@ -1,0 +1,98 @@
+//! Effects, and the records that gather until somebody asks for effects: all that one turn of
+//! the loop wants written goes to the store as one batch.
+
+use std::collections::{HashMap, VecDeque};
+
+use gorgone_protocol::request::nodes::NodeDefinition;
+use gorgone_protocol::{Answer, NodeId, Token};
+
+use crate::Record;
+use crate::event::{BatchId, Effect, Origin};
+
+/// Whom to acknowledge something to: the peer, and the token of its message.
+pub(crate) type Ack = (Origin, Token);
+
+/// What depends on a record being durable.
+#[derive(Debug)]
+pub(crate) enum After {
+    /// Nothing.
+    Nothing,
+    /// The task is accepted.
+    Accepted(Token),
+    /// The task may be handed over to its runner.
+    Handed(Token),
+    /// A row stands in the history.
+    Row { token: String, ack: Option<Ack> },
+    /// The task has ended.
+    Finished {
+        token: Token,
+        ending: Ending,
+        ack: Option<Ack>,
+    },
+    /// A node is known.
+    NodePut(Box<NodeDefinition>, Option<Ack>),
+    /// A node is forgotten.
+    NodeDropped(NodeId, Option<Ack>),
+}
+
+/// How a task ends, as far as those who asked for its cancellation want to know.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Ending {
+    /// Its runner said so; `cancelled` tells whether it says that it was cancelled.
+    ByRunner { cancelled: bool },
+    /// It never began, because somebody cancelled it.
+    CancelledUnbegun,
+    /// Core ended it for another reason, which is tried again if the store fails.
+    ByCore {
+        reason: gorgone_protocol::Reason,
+        message: String,
+    },
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    effects: VecDeque<Effect>,
+    records: Vec<Record>,
+    afters: Vec<After>,
+    next_batch: u64,
+    in_flight: HashMap<BatchId, Vec<After>>,
+}
+
+impl Outbox {
+    pub(crate) fn push(&mut self, effect: Effect) {
+        self.effects.push_back(effect);
+    }
+
+    pub(crate) fn answer(&mut self, to: Origin, answer: Answer) {
+        self.push(Effect::Answer { to, answer });
+    }
+
+    pub(crate) fn write(&mut self, record: Record, after: After) {
+        self.records.push(record);
+        self.afters.push(after);
+    }
+
+    pub(crate) fn poll(&mut self) -> Option<Effect> {
+        self.effects.pop_front().or_else(|| {
+            if self.records.is_empty() {
+                return None;
+            }
+            let batch = BatchId(self.next_batch);
+            self.next_batch += 1;
+            self.in_flight
+                .insert(batch, std::mem::take(&mut self.afters));
+            Some(Effect::Write {
+                batch,
+                records: std::mem::take(&mut self.records),
+            })
+        })
+    }
+
+    pub(crate) fn settle(&mut self, batch: BatchId) -> Vec<After> {
+        self.in_flight.remove(&batch).unwrap_or_default()
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.effects.is_empty() && self.records.is_empty() && self.in_flight.is_empty()
+    }
+}

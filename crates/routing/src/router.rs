@@ -1,0 +1,478 @@
+//! What core decides: who gets a request, what is written down first, and what its sender is
+//! told.
+//!
+//! ```text
+//!   Event ──▶ handle(event, now) ──▶ poll_effect() ──▶ Write · Answer · Deliver · Query
+//!                  ▲                                        │
+//!                  └──────────── Written, QueryDone ◀───────┘
+//! ```
+//! A request that starts something is answered when its record is durable, and handed to a
+//! module when the hand-over is durable: whatever is killed, the store knows who may have
+//! begun what. The router does not know what ZeroMQ, SQL or a clock is.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use gorgone_protocol::request::cancel::Cancel;
+use gorgone_protocol::request::log::{GetLog, PutLog};
+use gorgone_protocol::request::nodes::{self, NodeDefinition};
+use gorgone_protocol::request::ready::Ready;
+use gorgone_protocol::{
+    Action, Answer, AnswerName, Code, Data, Dialect, Message, Moment, Reason, Target, Token,
+};
+use serde_json::json;
+
+use crate::counters::Counters;
+use crate::event::{Effect, Event, Origin, Query, Restored, Settings};
+use crate::ledger::Ledger;
+use crate::modules::{Modules, Welcome};
+use crate::nodes::Nodes;
+use crate::outbox::{Ack, Outbox};
+use crate::waiters::Waiters;
+use crate::{NewRow, Record, TaskState};
+
+/// The words that every daemon in the field uses for a daemon that ends.
+const STOPPING: &str = "gorgone is stopping/restarting. Not proceed request.";
+/// How long after a failed write what can wait is tried again.
+pub(crate) const RETRY_AFTER: Duration = Duration::from_millis(500);
+/// How long CANCEL waits for the runner's word before it is answered without.
+pub(crate) const CANCEL_PATIENCE: Duration = Duration::from_secs(10);
+/// The wall clock is looked at again at least this often while something can expire by it.
+const WALL_CLOCK_CHECK: Duration = Duration::from_secs(5);
+
+/// Somebody who asked for a task's end and waits to be told.
+#[derive(Debug)]
+pub(crate) struct CancelWaiter {
+    pub(crate) ack: Ack,
+    pub(crate) deadline: Duration,
+}
+
+/// The state machine behind core.
+#[derive(Debug)]
+pub struct Router {
+    pub(crate) settings: Settings,
+    pub(crate) now: Moment,
+    started: Moment,
+    pub(crate) out: Outbox,
+    pub(crate) ledger: Ledger,
+    pub(crate) modules: Modules,
+    pub(crate) nodes: Nodes,
+    pub(crate) waiters: Waiters,
+    pub(crate) cancels: HashMap<Token, Vec<CancelWaiter>>,
+    counters: Counters,
+    /// After a failed write: when to try again what can wait.
+    pub(crate) retry_at: Option<Duration>,
+    stopping: bool,
+}
+
+impl Router {
+    /// Starts with what the store knows.
+    #[must_use]
+    pub fn new(settings: Settings, restored: Restored, now: Moment) -> Self {
+        let mut router = Self {
+            settings,
+            now,
+            started: now,
+            out: Outbox::default(),
+            ledger: Ledger::default(),
+            modules: Modules::default(),
+            nodes: Nodes::default(),
+            waiters: Waiters::default(),
+            cancels: HashMap::new(),
+            counters: Counters::default(),
+            retry_at: None,
+            stopping: false,
+        };
+        for task in restored.tasks {
+            router.restore(task);
+        }
+        for definition in restored.nodes {
+            if let Ok(definition) = serde_json::from_str::<NodeDefinition>(&definition) {
+                router.nodes.put(definition);
+            }
+        }
+        router
+    }
+
+    /// Takes one event. Ask for effects afterwards; several events may come first, and what
+    /// they want written is then one batch.
+    pub fn handle(&mut self, event: Event, now: Moment) {
+        self.now = now;
+        match event {
+            Event::Request {
+                from,
+                dialect,
+                message,
+                fresh,
+            } => self.request(from, dialect, message, fresh),
+            Event::ModuleGone(module) => self.modules.away(&module, now.monotonic),
+            Event::Undelivered { module, token } => self.undelivered(&module, &token),
+            Event::Written { batch, result } => self.written(batch, result),
+            Event::QueryDone { waiter, answered } => {
+                self.waiters.query_done(waiter, answered, &mut self.out);
+            }
+            Event::Stopping => {
+                self.stopping = true;
+                self.waiters.release_all(&mut self.out);
+            }
+            Event::Timeout => self.timeout(),
+        }
+    }
+
+    /// What is to be done next; none until the next event.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.out.poll()
+    }
+
+    /// How long from now [`Event::Timeout`] is due, if nothing else happens.
+    pub fn poll_timeout(&mut self, now: Moment) -> Option<Duration> {
+        let by_wall = self.ledger.next_expiry().map(|expires_ms| {
+            let left = u64::try_from(expires_ms - now.unix_ms).unwrap_or(0);
+            Duration::from_millis(left).min(WALL_CLOCK_CHECK)
+        });
+        let cancel = self
+            .cancels
+            .values()
+            .flatten()
+            .map(|waiter| waiter.deadline)
+            .min();
+        let grace = self.settings.module_grace;
+        [
+            self.waiters.next_deadline(),
+            self.modules.next_deadline(grace),
+            self.retry_at,
+            cancel,
+        ]
+        .into_iter()
+        .flatten()
+        .map(|deadline| deadline.saturating_sub(now.monotonic))
+        .chain(by_wall)
+        .min()
+    }
+
+    /// Whether nothing is on its way to the store or waits to be done.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.out.is_idle()
+    }
+
+    /// How many accepted requests have not ended.
+    #[must_use]
+    pub fn live_tasks(&self) -> usize {
+        self.ledger.len()
+    }
+
+    fn timeout(&mut self) {
+        let now = self.now;
+        self.waiters.expire(now.monotonic, &mut self.out);
+        for token in self
+            .modules
+            .expire(now.monotonic, self.settings.module_grace)
+        {
+            self.runner_died(&token);
+        }
+        while let Some(token) = self.ledger.pop_expired(now.unix_ms) {
+            self.end(
+                &token,
+                Reason::Expired,
+                "its time to live passed before it could begin",
+            );
+        }
+        self.expire_cancels();
+        if self.retry_at.is_some_and(|at| at <= now.monotonic) {
+            self.retry();
+        }
+    }
+
+    fn request(&mut self, from: Origin, dialect: Dialect, message: Message, fresh: Token) {
+        let token = message.token.clone().unwrap_or_else(|| fresh.clone());
+        let offered = self.offers(&message.action);
+        self.counters.count(&from, &message.action, offered);
+        let of_module = matches!(
+            (&from, &message.action),
+            (Origin::Module(_), Action::PutLog | Action::Ready(_))
+        );
+        if self.stopping && !of_module {
+            return self.refuse(from, Some(token), STOPPING);
+        }
+        match &message.target {
+            Target::Here => {}
+            Target::Node(id) if *id == self.settings.node => {}
+            Target::Node(_) => {
+                let words = "no proxy configured. cannot manage target.";
+                self.note_refusal(&token, words);
+                return self.refuse(from, Some(token), words);
+            }
+            Target::Unreadable(text) => {
+                let words = format!("target '{text}' is not the id of a node");
+                return self.refuse(from, Some(token), &words);
+            }
+        }
+        match &message.action {
+            Action::ConStatus => {
+                let data =
+                    json!({ "action": "constatus", "message": "ok", "data": self.nodes.status() });
+                self.reply(from, token, &data, AnswerName::ConStatus);
+            }
+            Action::GetThumbprint => {
+                let data = json!({ "action": "getthumbprint", "message": "ok",
+                    "data": { "thumbprint": self.settings.thumbprint } });
+                self.reply(from, token, &data, AnswerName::GetThumbprint);
+            }
+            Action::Information => {
+                let data = self.information();
+                self.reply(from, token, &data, AnswerName::Information);
+            }
+            Action::Ping => {
+                let data = json!({ "action": "ping", "message": "ping ok", "id": self.settings.node,
+                    "hostname": self.settings.hostname, "data": self.nodes.status() });
+                self.reply(from, token, &data, AnswerName::Pong);
+            }
+            Action::GetLog => self.get_log(from, token, &message.data, dialect),
+            Action::PutLog => self.put_log(from, token, &message.data, dialect),
+            Action::RegisterNodes => self.register_nodes(from, token, &message.data),
+            Action::UnregisterNodes => self.unregister_nodes(from, token, &message.data),
+            Action::Cancel => self.cancel(from, token, &message.data),
+            Action::Ready(name) if matches!(from, Origin::Module(_)) => {
+                let name = name.clone();
+                self.module_ready(from, message.token, &fresh, &name, &message.data);
+            }
+            _ if offered => self.submit(from, token, message),
+            action => {
+                let words = format!("action '{action}' is not known");
+                self.note_refusal(&token, &words);
+                self.refuse(from, None, &words);
+            }
+        }
+    }
+
+    fn offers(&self, action: &Action) -> bool {
+        self.modules.offers(action) || self.settings.expected_actions.contains(action)
+    }
+
+    pub(crate) fn refuse(&mut self, to: Origin, token: Option<Token>, words: &str) {
+        self.out.answer(to, Answer::refused(token, words));
+    }
+
+    fn reply(&mut self, to: Origin, token: Token, data: &serde_json::Value, name: AnswerName) {
+        let answer = Answer::ok(Some(token), Data::from_value(data)).named(name);
+        self.out.answer(to, answer);
+    }
+
+    /// A refused request leaves a row, so that somebody who looks for its token finds out.
+    fn note_refusal(&mut self, token: &Token, words: &str) {
+        let row = self.row(
+            token.as_str(),
+            Code::Ko,
+            json!({ "message": words, "reason": Reason::Rejected.as_str() }).to_string(),
+        );
+        self.write_row(row, None);
+    }
+
+    fn write_row(&mut self, row: NewRow, ack: Option<Ack>) {
+        let token = row.token.clone();
+        let after = crate::outbox::After::Row { token, ack };
+        self.out.write(Record::Put(row), after);
+    }
+
+    pub(crate) fn row(&self, token: &str, code: Code, data: String) -> NewRow {
+        NewRow {
+            token: token.to_owned(),
+            code,
+            etime: self.now.unix(),
+            ctime: self.now.unix(),
+            data,
+            sequence: None,
+        }
+    }
+
+    fn get_log(&mut self, from: Origin, token: Token, data: &Data, dialect: Dialect) {
+        let filter = match GetLog::decode(data, dialect) {
+            Ok(filter) if filter.has_filter() => filter,
+            Ok(_) => return self.refuse(from, Some(token), "need at least one filter"),
+            Err(error) => {
+                let words = format!("a filter is wrong: {error}");
+                return self.refuse(from, Some(token), &words);
+            }
+        };
+        let subject = filter
+            .token
+            .as_deref()
+            .and_then(|text| Token::parse(text).ok())
+            .filter(|subject| self.ledger.get(subject).is_some());
+        match (filter.wait, subject) {
+            (Some(wait), Some(subject))
+                if self.waiters.len() < self.settings.max_waiters && !self.stopping =>
+            {
+                let deadline = self.now.monotonic + wait;
+                self.waiters.add(
+                    subject.as_str(),
+                    (from, token, filter),
+                    deadline,
+                    &mut self.out,
+                );
+            }
+            _ => self.out.push(Effect::Query(Query {
+                to: from,
+                token,
+                filter,
+                waiter: None,
+            })),
+        }
+    }
+
+    fn put_log(&mut self, from: Origin, token: Token, data: &Data, dialect: Dialect) {
+        let put = match PutLog::decode(data, dialect) {
+            Ok(put) => put,
+            Err(error) => {
+                let words = format!("the row is wrong: {error}");
+                return self.refuse(from, Some(token), &words);
+            }
+        };
+        let text = put.token.unwrap_or_else(|| token.as_str().to_owned());
+        let row = NewRow {
+            code: put.code,
+            etime: put.etime.unwrap_or(self.now.unix()),
+            ctime: self.now.unix(),
+            data: put.data,
+            sequence: put.sequence,
+            token: text,
+        };
+        let subject = Token::parse(&row.token).ok();
+        let live = subject.filter(|subject| self.ledger.get(subject).is_some());
+        match live {
+            Some(subject) => self.row_of_task(from, token, &subject, row),
+            None if row.sequence.is_some() => {
+                // The task has ended meanwhile; nothing may follow its terminal row.
+                self.acknowledge((from, token), "the token has ended");
+            }
+            None => self.write_row(row, Some((from, token))),
+        }
+    }
+
+    pub(crate) fn acknowledge(&mut self, (to, token): Ack, words: &str) {
+        let data = Data::from_value(&json!({ "message": words }));
+        self.out.answer(to, Answer::ok(Some(token), data));
+    }
+
+    fn register_nodes(&mut self, from: Origin, token: Token, data: &Data) {
+        let checked = nodes::decode_register(data)
+            .map_err(|error| format!("the nodes are wrong: {error}"))
+            .and_then(|definitions| {
+                self.nodes
+                    .check(&definitions, self.settings.node, self.settings.max_nodes)
+                    .map(|()| definitions)
+            });
+        match checked {
+            Err(words) => self.refuse(from, Some(token), &words),
+            Ok(definitions) if definitions.is_empty() => {
+                self.acknowledge((from, token), "no nodes given");
+            }
+            Ok(definitions) => {
+                let last = definitions.len() - 1;
+                for (index, definition) in definitions.into_iter().enumerate() {
+                    let ack = (index == last).then(|| (from.clone(), token.clone()));
+                    let record = Record::PutNode {
+                        id: definition.id,
+                        definition: json!(definition).to_string(),
+                    };
+                    let after = crate::outbox::After::NodePut(Box::new(definition), ack);
+                    self.out.write(record, after);
+                }
+            }
+        }
+    }
+
+    fn unregister_nodes(&mut self, from: Origin, token: Token, data: &Data) {
+        match nodes::decode_unregister(data) {
+            Err(error) => {
+                let words = format!("the nodes are wrong: {error}");
+                self.refuse(from, Some(token), &words);
+            }
+            Ok(ids) if ids.is_empty() => self.acknowledge((from, token), "no nodes given"),
+            Ok(ids) => {
+                let last = ids.len() - 1;
+                for (index, id) in ids.into_iter().enumerate() {
+                    let ack = (index == last).then(|| (from.clone(), token.clone()));
+                    let after = crate::outbox::After::NodeDropped(id, ack);
+                    self.out.write(Record::DropNode(id), after);
+                }
+            }
+        }
+    }
+
+    fn cancel(&mut self, from: Origin, token: Token, data: &Data) {
+        let subject = match data.decode::<Cancel>() {
+            Ok(cancel) => cancel.token,
+            Err(error) => {
+                let words = format!("CANCEL needs {{\"token\":…}}: {error}");
+                return self.refuse(from, Some(token), &words);
+            }
+        };
+        self.cancel_task((from, token), subject);
+    }
+
+    fn module_ready(
+        &mut self,
+        from: Origin,
+        token: Option<Token>,
+        fresh: &Token,
+        name: &str,
+        data: &Data,
+    ) {
+        let ready: Ready = match data.decode() {
+            Ok(ready) => ready,
+            Err(error) => {
+                let words = format!("{name}READY needs {{\"actions\":[…]}}: {error}");
+                return self.refuse(from, token, &words);
+            }
+        };
+        let Origin::Module(identity) = &from else {
+            return;
+        };
+        let limits = (self.now.monotonic, self.settings.max_modules);
+        match self.modules.ready(identity, name, &ready, fresh, limits) {
+            Welcome::Full => {
+                let words = "too many modules";
+                return self.out.answer(from, Answer::busy(token, words));
+            }
+            Welcome::Back(missing) => {
+                for subject in missing {
+                    self.hand_over_again(&subject);
+                }
+            }
+            Welcome::Reborn(lost) => {
+                for subject in lost {
+                    self.runner_died(&subject);
+                }
+            }
+        }
+        let data = Data::from_value(&json!({ "message": "ready" }));
+        self.out.answer(from, Answer::ok(token, data));
+        for action in ready.actions.iter().map(|name| Action::parse(name)) {
+            self.schedule(&action);
+        }
+    }
+
+    fn information(&self) -> serde_json::Value {
+        let (waiting, running) = self.ledger.counts();
+        json!({ "action": "information", "message": "ok", "data": {
+            "id": self.settings.node,
+            "hostname": self.settings.hostname,
+            "started": self.started.unix(),
+            "counters": self.counters.describe(),
+            "modules": self.modules.describe(),
+            "tasks": { "waiting": waiting, "running": running, "bytes": self.ledger.bytes() },
+            "waiters": self.waiters.len(),
+        }})
+    }
+
+    pub(crate) fn is_full(&self, more: usize) -> bool {
+        self.ledger.len() >= self.settings.max_tasks
+            || self.ledger.bytes() + more > self.settings.max_task_bytes
+    }
+
+    pub(crate) fn state_of(&self, token: &Token) -> Option<&TaskState> {
+        self.ledger.get(token).map(|entry| &entry.task.state)
+    }
+}
