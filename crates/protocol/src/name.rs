@@ -199,6 +199,13 @@ impl Identity {
     }
 }
 
+/// Maps keyed by identity can be asked with the bytes that came in.
+impl std::borrow::Borrow<[u8]> for Identity {
+    fn borrow(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.to_text())

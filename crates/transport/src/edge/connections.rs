@@ -1,0 +1,157 @@
+//! Who is connected, by descriptor: the cap on connections, and the ones that never speak.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+use std::os::fd::RawFd;
+use std::time::{Duration, Instant};
+
+use gorgone_protocol::Identity;
+use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::socket::{Shutdown, SockaddrStorage, getpeername, shutdown};
+
+/// Descriptors that the process needs for other things than this socket's connections.
+const RESERVED_FILES: u64 = 64;
+
+struct Connection {
+    serial: u64,
+    from: Option<IpAddr>,
+    /// Whom its messages come from; none until the first one.
+    speaker: Option<Identity>,
+    /// It was asked to end.
+    cut: bool,
+}
+
+/// The connections of one socket.
+pub(super) struct Connections {
+    open: HashMap<RawFd, Connection>,
+    /// When each connection has to have spoken, in the order of arrival.
+    deadlines: VecDeque<(Instant, RawFd, u64)>,
+    first_message: Duration,
+    max: usize,
+    next_serial: u64,
+    /// Counts of [`crate::Counters`] since they were last taken.
+    pub(super) refused: usize,
+    pub(super) silent: usize,
+}
+
+impl Connections {
+    pub(super) fn new(max: usize, first_message: Duration) -> Self {
+        Self {
+            open: HashMap::new(),
+            deadlines: VecDeque::new(),
+            first_message,
+            max: affordable(max),
+            next_serial: 0,
+            refused: 0,
+            silent: 0,
+        }
+    }
+
+    /// A connection was accepted. One too many is closed at once.
+    pub(super) fn accepted(&mut self, fd: RawFd, now: Instant) {
+        self.next_serial += 1;
+        let mut connection = Connection {
+            serial: self.next_serial,
+            from: peer_address(fd),
+            speaker: None,
+            cut: false,
+        };
+        if self.open.len() >= self.max {
+            self.refused += 1;
+            connection.cut(fd);
+        } else {
+            let deadline = (now + self.first_message, fd, connection.serial);
+            self.deadlines.push_back(deadline);
+        }
+        self.open.insert(fd, connection);
+    }
+
+    /// A message came from a connection. Returns the peer, sharing the name that is known.
+    pub(super) fn spoke(&mut self, fd: Option<RawFd>, identity: &[u8]) -> Identity {
+        let Some(connection) = fd.and_then(|fd| self.open.get_mut(&fd)) else {
+            return Identity::new(identity);
+        };
+        match &connection.speaker {
+            Some(known) if known.as_bytes() == identity => known.clone(),
+            _ => {
+                let identity = Identity::new(identity);
+                connection.speaker = Some(identity.clone());
+                identity
+            }
+        }
+    }
+
+    /// A connection ended. Returns whose it was. If it had a name, connections that may have
+    /// been left aside because of it are closed, so that they come back and get it.
+    pub(super) fn ended(&mut self, fd: RawFd) -> Option<Identity> {
+        let ended = self.open.remove(&fd)?;
+        if ended.speaker.is_some() {
+            for (fd, other) in &mut self.open {
+                if other.speaker.is_none()
+                    && !other.cut
+                    && other.serial > ended.serial
+                    && other.from == ended.from
+                {
+                    self.silent += 1;
+                    other.cut(*fd);
+                }
+            }
+        }
+        ended.speaker
+    }
+
+    /// Closes the connections that have not spoken in time. Returns when to look again.
+    pub(super) fn expire(&mut self, now: Instant) -> Option<Instant> {
+        while let Some(&(deadline, fd, serial)) = self.deadlines.front() {
+            let silent = self
+                .open
+                .get_mut(&fd)
+                .filter(|c| c.serial == serial && c.speaker.is_none() && !c.cut);
+            match silent {
+                Some(_) if deadline > now => return Some(deadline),
+                Some(connection) => {
+                    self.silent += 1;
+                    connection.cut(fd);
+                }
+                None => {}
+            }
+            self.deadlines.pop_front();
+        }
+        None
+    }
+}
+
+impl Connection {
+    /// Ends the connection: libzmq reads an end of stream from it and closes it. Between our
+    /// hearing of a connection and this call the descriptor may have been closed and given to
+    /// another connection, which then has to connect again.
+    fn cut(&mut self, fd: RawFd) {
+        self.cut = true;
+        let _ = shutdown(fd, Shutdown::Both);
+    }
+}
+
+fn peer_address(fd: RawFd) -> Option<IpAddr> {
+    let address: SockaddrStorage = getpeername(fd).ok()?;
+    if let Some(v4) = address.as_sockaddr_in() {
+        return Some(IpAddr::V4(v4.ip()));
+    }
+    let v6 = address.as_sockaddr_in6()?;
+    Some(IpAddr::V6(v6.ip()).to_canonical())
+}
+
+/// As many connections as are wanted and the process may have open files for.
+fn affordable(wanted: usize) -> usize {
+    let Ok((soft, _)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return wanted;
+    };
+    let room = usize::try_from(soft.saturating_sub(RESERVED_FILES)).unwrap_or(usize::MAX);
+    if room < wanted {
+        tracing::warn!(
+            wanted,
+            possible = room,
+            "the limit of open files allows fewer connections than configured"
+        );
+    }
+    wanted.min(room.max(1))
+}
