@@ -1,1 +1,5 @@
-//! 
+//! Handshake and sessions with peers from outside, as pure state machines.
+
+mod record;
+
+pub use record::{Record, StoredSession};
