@@ -1,1 +1,10 @@
-//! 
+//! Speaks to a core: as a module that offers actions, or as a client that asks for them.
+//!
+//! Both keep what they were told until core has said that it is durable, and both find their
+//! way back by themselves when a connection, core, or a session is lost.
+
+mod client;
+mod ledger;
+pub mod module;
+
+pub use client::{Client, ClientError, ClientOptions};

@@ -65,11 +65,11 @@ fn space(text: &str) -> Option<&str> {
     (rest.len() < text.len()).then_some(rest)
 }
 
-/// The token of a text that starts like a message, whatever the rest of it is.
+/// The action of a text that starts like a message, whatever the rest of it is.
 #[must_use]
-pub fn peek_token(text: &str) -> Option<Token> {
-    let (_, rest) = field(text)?;
-    Token::parse(field(space(rest)?)?.0).ok()
+pub fn peek_action(text: &[u8]) -> Option<Action> {
+    let text = std::str::from_utf8(text).ok()?;
+    field(text).map(|(action, _)| Action::parse(action))
 }
 
 /// Writes a request, or anything said on the internal side.

@@ -25,7 +25,7 @@ mod time;
 pub use action::Action;
 pub use answer::{Answer, AnswerName, Status};
 pub use code::{Code, Reason};
-pub use codec::{DecodeError, decode, decode_answer, encode, encode_answer, peek_token};
+pub use codec::{DecodeError, decode, decode_answer, encode, encode_answer, peek_action};
 pub use data::{Data, DataError};
 pub use dialect::Dialect;
 pub use endpoint::Endpoint;

@@ -147,6 +147,13 @@ impl Router {
         if let Some(entry) = self.ledger.get_mut(token) {
             entry.delivered = true;
         }
+        let data = json!({ "message": "handed over", "module": runner.instance }).to_string();
+        let row = self.row(token.as_str(), Code::Proceed, data);
+        let after = After::Row {
+            token: row.token.clone(),
+            ack: None,
+        };
+        self.out.write(Record::Note(row), after);
         self.out.push(Effect::Deliver {
             module,
             message,

@@ -1,0 +1,409 @@
+//! The module's side of the bus: offers actions, takes requests, and brings their rows home.
+//!
+//! ```text
+//! module → core   [XREADY] [t] [] {"actions":[…],"slots":8,"epoch":…,"heartbeat":5}
+//! core → module   [X] [TOKEN] [] DATA
+//! module → core   [PUTLOG] [t] [] {"token":"TOKEN","code":…,"data":…,"sequence":1}
+//! core → module   [ACK] [t] {"code":0,…}                     the row is durable
+//! ```
+//! A row is kept until core has acknowledged it and is said again after a lost connection, a
+//! restart of core, or a refusal. A request that is handed over twice is given out once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use gorgone_protocol::request::cancel::Cancel;
+use gorgone_protocol::request::ready::Ready;
+use gorgone_protocol::{
+    Action, Code, Data, Endpoint, Headers, Identity, Message, Status, Token, decode, decode_answer,
+    encode,
+};
+use gorgone_transport::{Dealer, DealerEvent, DealerSender, Frames, SendError, bus};
+use serde_json::Value;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::Instant;
+
+use crate::ledger::Ledger;
+
+/// How often READY is said again, in seconds.
+const HEARTBEAT: u32 = 5;
+/// After so many heartbeats without an answer the connection is made anew.
+const MISSED: u32 = 3;
+/// How long a row waits after core could not write it.
+const REFUSED_DELAY: Duration = Duration::from_millis(500);
+/// Rows that wait may hold this much before [`Reporter::room`] makes reporters wait.
+const ROOM: usize = 16 << 20;
+
+/// How a module introduces itself.
+#[derive(Clone, Debug)]
+pub struct ModuleOptions {
+    /// Core's internal endpoint.
+    pub endpoint: Endpoint,
+    /// The name of this instance on the bus: unique, and the same after a restart.
+    pub identity: Identity,
+    /// The kind of module: READY is spelled `[<name>READY]`.
+    pub name: String,
+    /// What it offers.
+    pub actions: Vec<Action>,
+    /// How many requests core may hand over at once.
+    pub slots: u32,
+}
+
+/// A request that core handed over. It may begin at once: that it does is written down.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The key under which its rows are stored.
+    pub token: Token,
+    /// What to do.
+    pub action: Action,
+    /// With what.
+    pub data: Data,
+    /// What came beside it.
+    pub headers: Headers,
+}
+
+/// What happens to a module.
+#[derive(Clone, Debug)]
+pub enum ModuleEvent {
+    /// Core knows the module and hands over work.
+    Ready,
+    /// A request to take up.
+    Request(Request),
+    /// Somebody wants the request with this token to end.
+    Cancel(Token),
+    /// The connection to core is lost; it is tried again without end, and what runs goes on.
+    Lost,
+}
+
+enum Order {
+    Report(Token, Code, Value),
+    Drain(oneshot::Sender<()>),
+    Close(Duration, oneshot::Sender<bool>),
+}
+
+struct Shared {
+    /// Bytes of rows on their way to core.
+    waiting: AtomicUsize,
+    room: Notify,
+}
+
+/// A module's connection to core.
+pub struct Module {
+    events: mpsc::UnboundedReceiver<ModuleEvent>,
+    orders: mpsc::UnboundedSender<Order>,
+    shared: Arc<Shared>,
+}
+
+/// Reports what becomes of requests. Cheap to clone.
+#[derive(Clone)]
+pub struct Reporter {
+    orders: mpsc::UnboundedSender<Order>,
+    shared: Arc<Shared>,
+}
+
+impl Module {
+    /// Connects, and goes on trying for as long as the module lives.
+    ///
+    /// # Errors
+    /// When the socket cannot be opened at all: a wrong identity, no descriptors left.
+    pub fn connect(options: ModuleOptions) -> Result<Self, gorgone_transport::Error> {
+        let (dealer, sender) = dial(&options)?;
+        let (event_sender, events) = mpsc::unbounded_channel();
+        let (orders, order_receiver) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared {
+            waiting: AtomicUsize::new(0),
+            room: Notify::new(),
+        });
+        // A new life, told apart from all others.
+        let epoch = format!("{:016x}", rand::random::<u64>());
+        let pump = Pump {
+            ledger: Ledger::new(epoch.clone()),
+            events: event_sender,
+            shared: Arc::clone(&shared),
+            started: Instant::now(),
+            next_ready: 0,
+            unanswered: 0,
+            draining: None,
+            options,
+            epoch,
+            sender,
+        };
+        tokio::spawn(pump.run(dealer, order_receiver));
+        Ok(Self {
+            events,
+            orders,
+            shared,
+        })
+    }
+
+    /// The next event. Cancel-safe.
+    pub async fn next(&mut self) -> Option<ModuleEvent> {
+        self.events.recv().await
+    }
+
+    /// A handle to report with.
+    #[must_use]
+    pub fn reporter(&self) -> Reporter {
+        Reporter {
+            orders: self.orders.clone(),
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
+    /// Asks core to hand over nothing more, and returns when it knows (or after two seconds
+    /// without an answer). Requests that were under way by then come out of
+    /// [`Module::next`] before.
+    pub async fn drain(&self) {
+        let (done, answer) = oneshot::channel();
+        if self.orders.send(Order::Drain(done)).is_ok() {
+            // An error is a time-out or a pump that ended: there is nobody to wait for.
+            let _ = tokio::time::timeout(Duration::from_secs(2), answer).await;
+        }
+    }
+
+    /// Waits until every row is durable, at most `linger`, and ends the connection. Returns
+    /// whether nothing was left.
+    pub async fn close(self, linger: Duration) -> bool {
+        let (done, answer) = oneshot::channel();
+        self.orders.send(Order::Close(linger, done)).is_ok() && answer.await.unwrap_or(false)
+    }
+}
+
+impl Reporter {
+    /// Keeps a row until it is durable with core. A terminal code ends the request and frees
+    /// its slot. Never waits; see [`Reporter::room`].
+    pub fn report(&self, token: &Token, code: Code, data: Value) {
+        // An error is a module that is closed: nobody is there to report to.
+        let _ = self.orders.send(Order::Report(token.clone(), code, data));
+    }
+
+    /// Waits until core has taken enough of what was reported. Call it before reporting what
+    /// there may be much of, so that a core that is away makes output wait and not memory grow.
+    pub async fn room(&self) {
+        loop {
+            let freed = self.shared.room.notified();
+            if self.shared.waiting.load(Ordering::Acquire) < ROOM {
+                return;
+            }
+            freed.await;
+        }
+    }
+}
+
+fn dial(options: &ModuleOptions) -> Result<(Dealer, DealerSender), gorgone_transport::Error> {
+    bus::connect(bus::ConnectOptions::new(
+        options.endpoint.clone(),
+        options.identity.clone(),
+    ))
+}
+
+struct Pump {
+    options: ModuleOptions,
+    epoch: String,
+    ledger: Ledger,
+    events: mpsc::UnboundedSender<ModuleEvent>,
+    shared: Arc<Shared>,
+    sender: DealerSender,
+    started: Instant,
+    next_ready: u64,
+    /// Heartbeats that core has not answered.
+    unanswered: u32,
+    draining: Option<Vec<oneshot::Sender<()>>>,
+}
+
+impl Pump {
+    async fn run(mut self, mut dealer: Dealer, mut orders: mpsc::UnboundedReceiver<Order>) {
+        let mut heartbeat = tokio::time::interval(Duration::from_secs(u64::from(HEARTBEAT)));
+        heartbeat.reset();
+        let mut closing: Option<(Instant, oneshot::Sender<bool>)> = None;
+        loop {
+            self.flush();
+            if let Some((deadline, _)) = &closing
+                && (self.ledger.is_empty() || *deadline <= Instant::now())
+            {
+                break;
+            }
+            let check = self.ledger.next_check.map(|at| self.started + at);
+            let deadline = closing.as_ref().map(|(deadline, _)| *deadline);
+            let wake = [check, deadline].into_iter().flatten().min();
+            tokio::select! {
+                event = dealer.recv() => match event {
+                    Some(event) => self.transport(event),
+                    None => break,
+                },
+                order = orders.recv() => match order {
+                    Some(Order::Report(token, code, data)) => self.report(&token, code, &data),
+                    Some(Order::Drain(done)) => {
+                        self.draining.get_or_insert_default().push(done);
+                        self.say_ready(None);
+                    }
+                    Some(Order::Close(linger, done)) => {
+                        closing = Some((Instant::now() + linger, done));
+                    }
+                    None => break,
+                },
+                _ = heartbeat.tick() => {
+                    if self.unanswered >= MISSED
+                        && let Ok((fresh, sender)) = dial(&self.options)
+                    {
+                        tracing::warn!("core does not answer; connecting again");
+                        dealer = fresh;
+                        self.sender = sender;
+                        self.unanswered = 0;
+                    } else {
+                        self.say_ready(None);
+                    }
+                }
+                () = sleep_until(wake) => {
+                    let now = self.now();
+                    self.ledger.repeat(now, false);
+                }
+            }
+        }
+        let settled = self.ledger.is_empty();
+        dealer.close(Duration::from_millis(500)).await;
+        if let Some((_, done)) = closing {
+            let _ = done.send(settled);
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn flush(&mut self) {
+        let now = self.now();
+        while let Some(message) = self.ledger.next_message(now) {
+            if let Err(SendError::Full | SendError::Closed) = self.send(&message) {
+                // It stays in the ledger, and is said again when its patience ends.
+                break;
+            }
+        }
+        let waiting = self.ledger.bytes();
+        let before = self.shared.waiting.swap(waiting, Ordering::AcqRel);
+        if before >= ROOM && waiting < ROOM {
+            self.shared.room.notify_waiters();
+        }
+    }
+
+    fn send(&self, message: &Message) -> Result<(), SendError> {
+        self.sender.send(vec![Bytes::from(encode(message))])
+    }
+
+    fn report(&mut self, token: &Token, code: Code, data: &Value) {
+        let etime = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| {
+                i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+            });
+        self.ledger.report(token, code, etime, data.to_string());
+    }
+
+    fn say_ready(&mut self, running: Option<Vec<Token>>) {
+        let draining = self.draining.is_some();
+        self.next_ready += 1;
+        self.unanswered += 1;
+        let ready = Ready {
+            actions: if draining {
+                Vec::new()
+            } else {
+                let actions = self.options.actions.iter();
+                actions.map(|action| action.name().into_owned()).collect()
+            },
+            slots: Some(self.options.slots),
+            epoch: Some(self.epoch.clone()),
+            heartbeat: Some(HEARTBEAT),
+            running,
+        };
+        let token = Token::parse(&format!("{}-ready-{}", self.epoch, self.next_ready)).ok();
+        let action = Action::Ready(self.options.name.as_str().into());
+        let message = Message::new(action, token, Data::from_value(&ready));
+        // A full outbox is a core that is away: READY is said again when it is back.
+        let _ = self.send(&message);
+    }
+
+    fn transport(&mut self, event: DealerEvent) {
+        match event {
+            DealerEvent::Connected => {
+                let running = self.ledger.running();
+                self.say_ready(Some(running));
+                let now = self.now();
+                self.ledger.repeat(now, true);
+            }
+            DealerEvent::Disconnected => {
+                let _ = self.events.send(ModuleEvent::Lost);
+            }
+            DealerEvent::Message(frames) => self.message(&frames),
+        }
+    }
+
+    fn message(&mut self, frames: &Frames) {
+        let Some(text) = frames.first() else {
+            return;
+        };
+        if let Ok(answer) = decode_answer(text) {
+            return self.answer(answer.token.as_ref(), answer.status);
+        }
+        let Ok(message) = decode(text) else {
+            tracing::warn!("core said something that is no message");
+            return;
+        };
+        match (message.action, message.token) {
+            (Action::Cancel, _) => {
+                if let Ok(cancel) = message.data.decode::<Cancel>() {
+                    let _ = self.events.send(ModuleEvent::Cancel(cancel.token));
+                }
+            }
+            (action, Some(token)) => {
+                let headers = frames.get(1).map(|frame| Headers::decode(frame));
+                let headers = headers.unwrap_or_default();
+                let attempt = headers.attempt.unwrap_or(1);
+                if self.ledger.take(&token, attempt) {
+                    let _ = self.events.send(ModuleEvent::Request(Request {
+                        token,
+                        action,
+                        data: message.data,
+                        headers,
+                    }));
+                }
+            }
+            (action, None) => tracing::warn!(%action, "core handed over a request without a token"),
+        }
+    }
+
+    fn answer(&mut self, token: Option<&Token>, status: Status) {
+        let Some(token) = token else {
+            return;
+        };
+        if token.as_str().contains("-ready-") {
+            self.unanswered = 0;
+            match &mut self.draining {
+                Some(waiting) => {
+                    for done in std::mem::take(waiting) {
+                        let _ = done.send(());
+                    }
+                }
+                None if status == Status::Ok => {
+                    let _ = self.events.send(ModuleEvent::Ready);
+                }
+                None => tracing::warn!("core refused READY; trying again"),
+            }
+            return;
+        }
+        match status {
+            Status::Ok => self.ledger.acknowledged(token),
+            Status::Nok => self
+                .ledger
+                .refused(token, self.started.elapsed(), REFUSED_DELAY),
+        }
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

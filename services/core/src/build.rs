@@ -1,0 +1,158 @@
+//! From the configuration to everything that core needs, in the order in which it is opened.
+
+use anyhow::{Context as _, bail};
+use gorgone_crypto::PrivateKey;
+use gorgone_protocol::{Action, Endpoint};
+use gorgone_routing::{Restored, Router, Settings};
+use gorgone_runtime::Context;
+use gorgone_runtime::config::{Config, CoreConfig, DatabaseConfig};
+use gorgone_session::{Server, ServerConfig};
+use gorgone_store::{Options, Store};
+use gorgone_transport::{Bound, bus, edge};
+
+use crate::beside::Beside;
+use crate::core::{Core, Socket};
+use crate::handshakes::Handshakes;
+
+impl Core {
+    /// Opens the store, reads what it knows, and binds the endpoints: first what may fail for
+    /// good, last what others can see.
+    ///
+    /// # Errors
+    /// When a key cannot be read, the store cannot be opened, or an endpoint cannot be bound.
+    pub async fn build(context: &Context) -> anyhow::Result<Self> {
+        let config = context.config();
+        let core = &config.core;
+        let key = read_key(core)?;
+        let store = open_store(core).await?;
+        let now = context.clock.now();
+        let restored = Restored {
+            tasks: store.live_tasks().await?,
+            nodes: store.nodes().await?,
+        };
+        tracing::debug!(tasks = restored.tasks.len(), nodes = restored.nodes.len(), "restored");
+        let router = Router::new(settings(&config, context, key.as_ref())?, restored, now);
+        let mut session = Server::new(session_config(&config, context));
+        session.restore(store.sessions().await?, now);
+        let (bus_router, bus_sender) = bus::bind(bus_options(core))
+            .with_context(|| bind_help("internal_com_path"))?;
+        let edge = match &core.external {
+            None => None,
+            Some(endpoint) => {
+                let bound = edge::bind(edge_options(core, endpoint.clone()))
+                    .with_context(|| bind_help("external_com_path"))?;
+                Some(Socket::new(bound))
+            }
+        };
+        for endpoint in bus_router.local_endpoints() {
+            tracing::info!(%endpoint, "internal endpoint");
+        }
+        for endpoint in edge.iter().flat_map(|edge| edge.router.local_endpoints()) {
+            tracing::info!(%endpoint, "external endpoint");
+        }
+        let (beside, done) = Beside::new(store, &config);
+        let handshakes = key.map(|key| Handshakes::start(key, beside.done.clone()));
+        Ok(Self {
+            router,
+            session,
+            bus: Socket::new((bus_router, bus_sender)),
+            edge,
+            beside,
+            done,
+            handshakes,
+            session_records: Vec::new(),
+            new_rows: false,
+            notified: None,
+            clock: context.clock,
+            node: core.id,
+        })
+    }
+}
+
+fn bind_help(key: &str) -> String {
+    format!(
+        "cannot open the endpoint of gorgonecore.{key}; is another gorgoned running, or the \
+         port used by another program? ('ss -ltnp' tells)"
+    )
+}
+
+fn read_key(core: &CoreConfig) -> anyhow::Result<Option<PrivateKey>> {
+    core.privkey
+        .as_ref()
+        .map(|path| {
+            let pem = std::fs::read_to_string(path)
+                .with_context(|| format!("cannot read gorgonecore.privkey {}", path.display()))?;
+            PrivateKey::from_pem(&pem)
+                .with_context(|| format!("gorgonecore.privkey {}", path.display()))
+        })
+        .transpose()
+}
+
+async fn open_store(core: &CoreConfig) -> anyhow::Result<Store> {
+    match &core.database {
+        DatabaseConfig::Sqlite { path } => Ok(Store::open(Options::new(path)).await?),
+        DatabaseConfig::Server { kind, .. } => bail!(
+            "gorgonecore.gorgone_db_type: this release stores in SQLite only, not in {kind:?}; \
+             use 'SQLite'"
+        ),
+    }
+}
+
+fn settings(
+    config: &Config,
+    context: &Context,
+    key: Option<&PrivateKey>,
+) -> anyhow::Result<Settings> {
+    let core = &config.core;
+    let thumbprint = key
+        .map(|key| key.public().thumbprint().as_str().to_owned())
+        .unwrap_or_default();
+    let mut expected_actions = Vec::new();
+    if config.modules.action.enable {
+        expected_actions.extend([Action::Command, Action::EngineCommand]);
+    }
+    Ok(Settings {
+        node: core.id,
+        hostname: context.hostname.clone(),
+        thumbprint,
+        expected_actions,
+        default_ttl: core.limits.default_ttl,
+        max_tasks: core.limits.max_tasks,
+        max_task_bytes: core.limits.max_task_bytes,
+        max_modules: core.limits.max_modules,
+        max_nodes: core.limits.max_nodes,
+        ..Settings::default()
+    })
+}
+
+pub(crate) fn session_config(config: &Config, context: &Context) -> ServerConfig {
+    let core = &config.core;
+    ServerConfig {
+        hostname: context.hostname.clone(),
+        vector: core.vector,
+        keysize: core.keysize,
+        authorized: core.authorized_clients.iter().cloned().collect(),
+        ttl: config.modules.dbcleaner.purge_sessions_time,
+        max_sessions: core.limits.max_sessions,
+        handshake_queue: core.limits.handshake_queue,
+        handshake_rate: core.limits.handshake_rate,
+        ..ServerConfig::default()
+    }
+}
+
+fn bus_options(core: &CoreConfig) -> bus::BindOptions {
+    bus::BindOptions::new(vec![core.internal.clone()])
+}
+
+fn edge_options(core: &CoreConfig, endpoint: Endpoint) -> edge::BindOptions {
+    let mut options = edge::BindOptions::new(vec![endpoint]);
+    options.max_connections = core.limits.max_peers;
+    options.tuning.max_frame = core.limits.max_frame_size;
+    options.tuning.send_queue = core.limits.peer_queue;
+    options.tuning.inbox = Bound {
+        // At least two of the largest frames, so that one of them never stops the rest.
+        bytes: options.tuning.inbox.bytes.max(2 * core.limits.max_frame_size),
+        ..options.tuning.inbox
+    };
+    options
+}

@@ -1,0 +1,279 @@
+//! The loop: wait for what happens next, let the state machines decide, do what they want.
+
+use std::time::Duration;
+
+use gorgone_protocol::{DecodeError, Answer, Dialect, Identity, Moment, NodeId, Token, decode};
+use gorgone_routing::{Event, Origin, Router};
+use gorgone_runtime::{Clock, Context};
+use gorgone_session::Server;
+use gorgone_transport::{Frames, RouterEvent, RouterSender};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::beside::{Beside, Done};
+use crate::build::session_config;
+use crate::handshakes::Handshakes;
+use crate::housekeeping;
+
+/// How many events one turn takes before it does what they want: what they write is one batch.
+const TURN: usize = 256;
+/// How long the last answers and rows may take to leave when core stops.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// A bound ROUTER and its sender.
+pub(crate) struct Socket {
+    pub(crate) router: gorgone_transport::Router,
+    pub(crate) sender: RouterSender,
+}
+
+impl Socket {
+    pub(crate) fn new((router, sender): (gorgone_transport::Router, RouterSender)) -> Self {
+        Self { router, sender }
+    }
+}
+
+/// Core, with everything open.
+pub struct Core {
+    pub(crate) router: Router,
+    pub(crate) session: Server,
+    pub(crate) bus: Socket,
+    pub(crate) edge: Option<Socket>,
+    pub(crate) beside: Beside,
+    pub(crate) done: UnboundedReceiver<Done>,
+    pub(crate) handshakes: Option<Handshakes>,
+    pub(crate) session_records: Vec<gorgone_session::Record>,
+    /// Rows came since parents were told last.
+    pub(crate) new_rows: bool,
+    pub(crate) notified: Option<Duration>,
+    pub(crate) clock: Clock,
+    pub(crate) node: NodeId,
+}
+
+/// Whatever happens next.
+pub(crate) enum Input {
+    Edge(Option<RouterEvent>),
+    Bus(Option<RouterEvent>),
+    Done(Done),
+    Timeout,
+}
+
+impl Core {
+    /// Runs until shutdown begins, then refuses what is new and lets what was accepted and
+    /// decided reach the store and its sender.
+    ///
+    /// # Errors
+    /// When a socket is lost for good.
+    pub async fn run(mut self, context: Context) -> anyhow::Result<()> {
+        let mut reloads = context.reloads();
+        let stop = context.shutdown.token();
+        context.tasks.spawn(housekeeping::run(
+            self.beside.store.clone(),
+            context.clone(),
+        ));
+        self.effects();
+        while !stop.is_cancelled() {
+            let wait = self.next_timeout();
+            let input = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Ok(()) = reloads.changed() => {
+                    let config = reloads.borrow_and_update().clone();
+                    self.session.reconfigure(session_config(&config, &context));
+                    continue;
+                }
+                input = self.select(wait) => input,
+            };
+            self.turn(input)?;
+        }
+        self.farewell().await;
+        Ok(())
+    }
+
+    fn next_timeout(&mut self) -> Option<Duration> {
+        let now = self.clock.now();
+        let notice = self.notice_due().map(|at| at.saturating_sub(now.monotonic));
+        [
+            self.router.poll_timeout(now),
+            self.session.poll_timeout(now),
+            notice,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Waits for the next event. Cancel-safe: nothing is taken that is not returned.
+    async fn select(&mut self, wait: Option<Duration>) -> Input {
+        let edge = async {
+            match &mut self.edge {
+                Some(edge) => edge.router.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        let timeout = async {
+            match wait {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            Some(done) = self.done.recv() => Input::Done(done),
+            event = self.bus.router.recv() => Input::Bus(event),
+            event = edge => Input::Edge(event),
+            () = timeout => Input::Timeout,
+        }
+    }
+
+    /// Takes an event and what else is there already, then does what they want done.
+    fn turn(&mut self, first: Input) -> anyhow::Result<()> {
+        self.apply(first)?;
+        for _ in 1..TURN {
+            let mut idle = true;
+            if let Ok(done) = self.done.try_recv() {
+                idle = false;
+                self.apply(Input::Done(done))?;
+            }
+            if let Some(event) = self.bus.router.try_recv() {
+                idle = false;
+                self.apply(Input::Bus(Some(event)))?;
+            }
+            if let Some(event) = self.edge.as_mut().and_then(|edge| edge.router.try_recv()) {
+                idle = false;
+                self.apply(Input::Edge(Some(event)))?;
+            }
+            if idle {
+                break;
+            }
+        }
+        self.effects();
+        Ok(())
+    }
+
+    fn apply(&mut self, input: Input) -> anyhow::Result<()> {
+        let now = self.clock.now();
+        match input {
+            Input::Edge(Some(event)) => self.from_edge(event, now),
+            Input::Bus(Some(event)) => self.from_bus(event, now),
+            Input::Edge(None) => anyhow::bail!("the external endpoint was lost"),
+            Input::Bus(None) => anyhow::bail!("the internal endpoint was lost"),
+            Input::Done(Done::Written(batch, result)) => {
+                self.router.handle(Event::Written { batch, result }, now);
+            }
+            Input::Done(Done::Read { to, answer, waiter }) => {
+                let answered = answer.is_some();
+                if let Some(answer) = answer {
+                    self.answer(&to, &answer);
+                }
+                if let Some(waiter) = waiter {
+                    self.router.handle(Event::QueryDone { waiter, answered }, now);
+                }
+            }
+            Input::Done(Done::Hello(job, outcome)) => {
+                self.session
+                    .handle(gorgone_session::Event::HelloOpened { job, outcome }, now);
+            }
+            Input::Timeout => {
+                self.session.handle(gorgone_session::Event::Timeout, now);
+                self.router.handle(Event::Timeout, now);
+            }
+        }
+        Ok(())
+    }
+
+    fn from_edge(&mut self, event: RouterEvent, now: Moment) {
+        match event {
+            RouterEvent::Message { peer, mut frames } => {
+                // The protocol's messages have one part; what else is there has no meaning.
+                let frame = frames.swap_remove(0);
+                let event = gorgone_session::Event::Received { peer, frame };
+                self.session.handle(event, now);
+                self.session_effects(now);
+            }
+            RouterEvent::Undelivered { peer, why, .. } => {
+                tracing::debug!(%peer, ?why, "an answer could not be delivered");
+            }
+            RouterEvent::Connected(_) | RouterEvent::Disconnected(_) => {}
+        }
+    }
+
+    fn from_bus(&mut self, event: RouterEvent, now: Moment) {
+        match event {
+            RouterEvent::Message { peer, frames } => {
+                let Some(text) = frames.first() else {
+                    return;
+                };
+                self.request(Origin::Module(peer), Dialect::Seed, text, now);
+            }
+            RouterEvent::Undelivered { peer, frames, why } => {
+                tracing::debug!(module = %peer, ?why, "not delivered");
+                self.undelivered(peer, &frames, now);
+            }
+            RouterEvent::Disconnected(peer) => {
+                tracing::debug!(module = %peer, "disconnected");
+                self.router.handle(Event::ModuleGone(peer), now);
+            }
+            // It says READY itself.
+            RouterEvent::Connected(peer) => tracing::debug!(module = %peer, "connected"),
+        }
+    }
+
+    pub(crate) fn undelivered(&mut self, module: Identity, frames: &Frames, now: Moment) {
+        let message = frames.first().and_then(|text| decode(text).ok());
+        match message.and_then(|message| message.token) {
+            Some(token) => self
+                .router
+                .handle(Event::Undelivered { module, token }, now),
+            None => self.router.handle(Event::ModuleGone(module), now),
+        }
+    }
+
+    /// Reads a request and hands it to the router; what cannot be read is answered here.
+    pub(crate) fn request(&mut self, from: Origin, dialect: Dialect, text: &[u8], now: Moment) {
+        match decode(text) {
+            Ok(message) => {
+                let fresh = Token::from_random(rand::random());
+                let event = Event::Request {
+                    from,
+                    dialect,
+                    message,
+                    fresh,
+                };
+                self.router.handle(event, now);
+            }
+            // A module acknowledges something: nobody waits for it.
+            Err(_) if matches!(from, Origin::Module(_)) && text.starts_with(b"[ACK]") => {}
+            Err(error) => {
+                tracing::debug!(from = %from.to_text(), %error, "request not well formed");
+                let token = match error {
+                    DecodeError::Json { token, .. } => token,
+                    DecodeError::Form => None,
+                };
+                self.answer(&from, &Answer::refused(token, "request not well formatted"));
+            }
+        }
+    }
+
+    /// The end: everybody is told, everything that was decided is written and answered.
+    async fn farewell(mut self) {
+        let now = self.clock.now();
+        self.router.handle(Event::Stopping, now);
+        self.effects();
+        let deadline = tokio::time::Instant::now() + FAREWELL;
+        while !self.router.is_idle() {
+            let next = tokio::time::timeout_at(deadline, self.select(Some(FAREWELL)));
+            let Ok(input) = next.await else {
+                tracing::warn!("the store did not answer in time");
+                break;
+            };
+            if self.turn(input).is_err() {
+                break;
+            }
+        }
+        if let Some(edge) = self.edge {
+            edge.router.close(Duration::from_millis(500)).await;
+        }
+        self.bus.router.close(Duration::from_millis(500)).await;
+        if let Err(error) = self.beside.store.close().await {
+            tracing::warn!(%error, "the store could not be closed cleanly; nothing is lost");
+        }
+    }
+}

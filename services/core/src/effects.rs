@@ -1,0 +1,136 @@
+//! Does what the state machines want done.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use gorgone_protocol::{
+    Action, Answer, AnswerName, Data, Dialect, Moment, encode, encode_answer, peek_action,
+};
+use gorgone_routing::{Effect, Origin};
+use serde_json::json;
+
+use crate::core::Core;
+
+/// Parents are told of new rows at most this often.
+const NOTICE: Duration = Duration::from_secs(1);
+
+impl Core {
+    /// Does everything that is wanted by now.
+    pub(crate) fn effects(&mut self) {
+        let now = self.clock.now();
+        self.session_effects(now);
+        while let Some(effect) = self.router.poll_effect() {
+            match effect {
+                Effect::Write { batch, records } => self.beside.write(batch, records),
+                Effect::Answer { to, answer } => self.answer(&to, &answer),
+                Effect::Deliver {
+                    module,
+                    message,
+                    headers,
+                } => {
+                    let mut frames = vec![Bytes::from(encode(&message))];
+                    frames.extend(headers.encode().map(Bytes::from));
+                    if let Err(error) = self.bus.sender.send(&module, frames.clone()) {
+                        tracing::warn!(%module, %error, "not delivered");
+                        self.undelivered(module, &frames, now);
+                    }
+                }
+                Effect::Query(query) => {
+                    let dialect = self.dialect(&query.to);
+                    self.beside.query(query, dialect);
+                }
+                Effect::CancelLookup { to, token, subject } => {
+                    self.beside.cancel_lookup(to, token, subject);
+                }
+                Effect::NewRows => self.new_rows = true,
+            }
+        }
+        self.notify_parents(now);
+        if !self.session_records.is_empty() {
+            let records = std::mem::take(&mut self.session_records);
+            self.beside.write_sessions(records);
+        }
+    }
+
+    pub(crate) fn session_effects(&mut self, now: Moment) {
+        while let Some(effect) = self.session.poll_effect() {
+            match effect {
+                gorgone_session::Effect::OpenHello(job) => {
+                    if let Some(handshakes) = &self.handshakes {
+                        handshakes.open(job);
+                    }
+                }
+                gorgone_session::Effect::Send { peer, frame } => {
+                    self.send_out(&peer, frame);
+                }
+                gorgone_session::Effect::Message {
+                    peer,
+                    dialect,
+                    text,
+                } => {
+                    if peek_action(&text) == Some(Action::Ping) {
+                        self.session.note_ping(&peer, now);
+                    }
+                    self.request(Origin::Client(peer), dialect, &text, now);
+                }
+                gorgone_session::Effect::Record(record) => self.session_records.push(record),
+                gorgone_session::Effect::Refused { peer, why } => {
+                    tracing::info!(%peer, %why, "handshake refused");
+                }
+            }
+        }
+    }
+
+    fn dialect(&self, origin: &Origin) -> Dialect {
+        match origin {
+            Origin::Client(peer) => self.session.dialect(peer).unwrap_or_default(),
+            Origin::Module(_) => Dialect::Seed,
+        }
+    }
+
+    pub(crate) fn answer(&mut self, to: &Origin, answer: &Answer) {
+        let dialect = self.dialect(to);
+        let text = encode_answer(answer, dialect);
+        match to {
+            Origin::Client(peer) => {
+                let now = self.clock.now();
+                if let Some(sealed) = self.session.seal(peer, &text, now) {
+                    self.send_out(peer, sealed);
+                }
+            }
+            Origin::Module(module) => {
+                if let Err(error) = self.bus.sender.send(module, vec![Bytes::from(text)]) {
+                    tracing::warn!(%module, %error, "an answer was dropped");
+                }
+            }
+        }
+    }
+
+    fn send_out(&self, peer: &gorgone_protocol::Identity, frame: Vec<u8>) {
+        let Some(edge) = &self.edge else {
+            return;
+        };
+        if let Err(error) = edge.sender.send(peer, vec![Bytes::from(frame)]) {
+            tracing::warn!(%peer, %error, "an answer was dropped");
+        }
+    }
+
+    /// When parents are due to be told of new rows.
+    pub(crate) fn notice_due(&self) -> Option<Duration> {
+        self.new_rows
+            .then(|| self.notified.map_or(Duration::ZERO, |last| last + NOTICE))
+    }
+
+    fn notify_parents(&mut self, now: Moment) {
+        if self.notice_due().is_none_or(|due| due > now.monotonic) {
+            return;
+        }
+        self.new_rows = false;
+        self.notified = Some(now.monotonic);
+        for peer in self.session.parents(now) {
+            let data = Data::from_value(&json!({ "id": self.node }));
+            let notice = Answer::ok(None, data).named(AnswerName::SyncLogs);
+            self.answer(&Origin::Client(peer), &notice);
+        }
+    }
+}
