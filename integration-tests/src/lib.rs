@@ -1,1 +1,12 @@
-//! 
+//! The testkit: starts a real gorgoned in a folder of its own, talks to it, kills parts of it.
+//!
+//! Tests use the binaries that stand beside them in the target folder: `make unit` builds them
+//! first.
+
+mod keys;
+mod node;
+mod python;
+
+pub use keys::{Keys, keys};
+pub use node::{Node, NodeOptions, eventually};
+pub use python::{python, spawn_python};

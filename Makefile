@@ -1,0 +1,33 @@
+# Two commands: `make run` and `make test`. Both do all their set-up themselves.
+
+.PHONY: run build test lint unit fuzz bench help
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build what users run into target/release
+	deploy/local/setup build
+	cargo build --release --locked --bins
+
+run: build ## start gorgoned with SQLite below local/, run a first command, stay up
+	deploy/local/run
+
+test: lint unit fuzz ## everything that must hold
+
+lint: ## formatting, warnings
+	deploy/local/setup test
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+unit: ## all tests
+	deploy/local/setup test
+	cargo build --locked --workspace --bins
+	deploy/local/with-tools cargo test --locked --workspace
+
+fuzz: ## fuzz codec, handshake and configuration, a minute each (FUZZ_SECONDS=n for longer)
+	deploy/local/setup fuzz
+	deploy/local/fuzz
+
+bench: build ## measure, as ratios to what the machine can do
+	deploy/local/setup test
+	deploy/local/with-tools cargo bench --locked -p gorgone-integration-tests

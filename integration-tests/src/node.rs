@@ -1,0 +1,283 @@
+//! One gorgoned with its services, in a folder of its own.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use gorgone_client::{Client, ClientOptions};
+use gorgone_protocol::{Endpoint, Identity};
+use gorgone_session::ClientConfig;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+use crate::keys::keys;
+
+/// How long anything may take before a test has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a node differs in from the plain one.
+#[derive(Clone, Debug, Default)]
+pub struct NodeOptions {
+    /// Lines below `gorgonecore:`, indented by two.
+    pub core: String,
+    /// Lines below the module `action`, indented by four.
+    pub action: String,
+    /// The internal endpoint on TCP, for modules that know no IPC path.
+    pub internal_tcp: bool,
+}
+
+/// See the module's doc. Everything of it ends when it is dropped.
+#[derive(Debug)]
+pub struct Node {
+    dir: TempDir,
+    port: u16,
+    internal: String,
+    gorgoned: Option<Child>,
+}
+
+impl Node {
+    /// Starts gorgoned, core and action, and waits until they answer.
+    ///
+    /// # Panics
+    /// When they do not.
+    pub async fn start() -> Self {
+        Self::start_with(NodeOptions::default()).await
+    }
+
+    /// Starts a node that differs.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    #[expect(clippy::expect_used, reason = "a node that does not start has failed the test")]
+    pub async fn start_with(options: NodeOptions) -> Self {
+        let dir = tempfile::Builder::new().prefix("gorgone-").tempdir().expect("a folder");
+        let port = free_port();
+        let path = dir.path();
+        fs::write(path.join("server.pem"), keys().server.to_pem().expect("PEM")).expect("written");
+        fs::write(path.join("client.pem"), keys().client.to_pem().expect("PEM")).expect("written");
+        private(&path.join("server.pem"));
+        private(&path.join("client.pem"));
+        let public = keys().server.public().to_pem().expect("PEM");
+        fs::write(path.join("server.pub.pem"), public).expect("written");
+        let (kind, internal) = if options.internal_tcp {
+            ("tcp", format!("127.0.0.1:{}", free_port()))
+        } else {
+            ("ipc", path.join("bus.ipc").display().to_string())
+        };
+        let thumbprint = keys().client.public().thumbprint();
+        let config = format!(
+            "name: test\n\
+             gorgonecore:\n  id: 1\n  internal_com_type: {kind}\n  internal_com_path: \"{internal}\"\n  \
+             external_com_type: tcp\n  external_com_path: \"127.0.0.1:{port}\"\n  \
+             gorgone_db_type: SQLite\n  gorgone_db_name: {db}\n  privkey: {key}\n  \
+             authorized_clients:\n    - key: {thumbprint}\n{core}\n\
+             modules:\n  - name: action\n    enable: true\n{action}\n",
+            db = path.join("gorgone.sdb").display(),
+            key = path.join("server.pem").display(),
+            core = options.core,
+            action = options.action,
+        );
+        fs::write(path.join("gorgoned.yml"), config).expect("written");
+        let mut node = Self {
+            dir,
+            port,
+            internal: format!("{kind}://{internal}"),
+            gorgoned: None,
+        };
+        node.launch().await;
+        node
+    }
+
+    /// Starts gorgoned in this node's folder, again or for the first time.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    #[expect(clippy::expect_used, reason = "a node that does not start has failed the test")]
+    pub async fn launch(&mut self) {
+        let log = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.path("log"))
+            .expect("a log");
+        let child = Command::new(binary("gorgoned"))
+            .arg("--config")
+            .arg(self.path("gorgoned.yml"))
+            .stdin(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("gorgoned starts ('make unit' builds it)");
+        self.gorgoned = Some(child);
+        drop(self.client().await);
+    }
+
+    /// A file of this node.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The external endpoint, as ZeroMQ writes it.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        format!("tcp://127.0.0.1:{}", self.port)
+    }
+
+    /// The internal endpoint, as ZeroMQ writes it.
+    #[must_use]
+    pub fn internal(&self) -> &str {
+        &self.internal
+    }
+
+    /// What the node's processes have logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    /// A client with a session, and an identity of its own.
+    ///
+    /// # Panics
+    /// When it gets none.
+    pub async fn client(&self) -> Client {
+        let name = format!("test-{:016x}", rand::random::<u64>());
+        self.client_named(&name).await
+    }
+
+    /// A client with a session under this identity.
+    ///
+    /// # Panics
+    /// When it gets none.
+    pub async fn client_named(&self, name: &str) -> Client {
+        let options = ClientOptions {
+            endpoint: Endpoint::Tcp {
+                host: "127.0.0.1".to_owned(),
+                port: self.port,
+            },
+            identity: Identity::new(name.as_bytes()),
+            session: ClientConfig {
+                hostname: name.to_owned(),
+                server_key: keys().server.public().clone(),
+                key: keys().client.clone(),
+                vector: *b"0123456789012345",
+                keysize: 32,
+            },
+        };
+        match Client::connect(options, PATIENCE).await {
+            Ok(client) => client,
+            Err(error) => panic!("no session: {error}\n{}", self.log()),
+        }
+    }
+
+    /// The processes of this node with this name.
+    #[must_use]
+    pub fn pids(&self, name: &str) -> Vec<i32> {
+        let marker = self.path("gorgoned.yml").display().to_string();
+        let mut found = Vec::new();
+        for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let Some(pid) = entry.file_name().to_str().and_then(|text| text.parse().ok()) else {
+                continue;
+            };
+            let cmdline = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let words: Vec<_> = cmdline
+                .split(|byte| *byte == 0)
+                .map(|word| String::from_utf8_lossy(word).into_owned())
+                .collect();
+            let program = words.first().map(|word| word.rsplit('/').next().unwrap_or_default());
+            if program == Some(name) && words.iter().any(|word| word.contains(&marker)) {
+                found.push(pid);
+            }
+        }
+        found
+    }
+
+    /// Sends a signal to all processes of this node with this name. False where there is none.
+    pub fn signal(&self, name: &str, signal: Signal) -> bool {
+        let pids = self.pids(name);
+        for pid in &pids {
+            // One that has just ended is as good as signalled.
+            let _ = kill(Pid::from_raw(*pid), signal);
+        }
+        !pids.is_empty()
+    }
+
+    /// `kill -9` of everything at once.
+    pub fn kill_all(&mut self) {
+        for name in ["gorgoned", "gorgone-core", "gorgone-action"] {
+            self.signal(name, Signal::SIGKILL);
+        }
+        if let Some(mut child) = self.gorgoned.take() {
+            let _ = child.wait();
+        }
+    }
+
+    /// SIGTERM to gorgoned; returns how long the end took.
+    ///
+    /// # Panics
+    /// When it does not end well.
+    pub fn stop(&mut self) -> Duration {
+        let began = Instant::now();
+        let Some(mut child) = self.gorgoned.take() else {
+            return Duration::ZERO;
+        };
+        self.signal("gorgoned", Signal::SIGTERM);
+        while began.elapsed() < PATIENCE {
+            if let Ok(Some(status)) = child.try_wait() {
+                assert!(status.success(), "gorgoned ended with {status}\n{}", self.log());
+                return began.elapsed();
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        panic!("gorgoned does not end\n{}", self.log());
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.kill_all();
+        if std::thread::panicking() {
+            eprint_log(&self.log());
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the log of a failed test is for whoever reads it")]
+fn eprint_log(log: &str) {
+    eprintln!("--- log of the node ---\n{log}--- end of the log ---");
+}
+
+/// A binary of this workspace.
+fn binary(name: &str) -> PathBuf {
+    let mut folder = std::env::current_exe().unwrap_or_default();
+    folder.pop();
+    if folder.ends_with("deps") {
+        folder.pop();
+    }
+    folder.join(name)
+}
+
+fn private(file: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    // A file that stays readable makes the node refuse its key, which the test then shows.
+    let _ = fs::set_permissions(file, fs::Permissions::from_mode(0o600));
+}
+
+#[expect(clippy::expect_used, reason = "a machine without a free port cannot test")]
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("its address").port()
+}
+
+/// Waits until something is true.
+///
+/// # Panics
+/// When it does not become true within a minute.
+pub async fn eventually(what: &str, mut check: impl AsyncFnMut() -> bool) {
+    let began = Instant::now();
+    while !check().await {
+        assert!(began.elapsed() < PATIENCE, "does not become true: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
