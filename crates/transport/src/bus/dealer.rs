@@ -143,8 +143,14 @@ impl Socket {
         let everything = async {
             loop {
                 link.load.wait_for_room();
-                if self.send_ready(&mut link).is_err() || self.unsent.is_none() {
+                if self.send_ready(&mut link).is_err() {
                     break;
+                }
+                if self.unsent.is_none() {
+                    if self.outbox.is_empty() {
+                        break;
+                    }
+                    continue;
                 }
                 self.signal.raised().await;
             }

@@ -1,6 +1,7 @@
 //! Who is connected, by descriptor: the cap on connections, and the ones that never speak.
 
-use std::collections::{HashMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use std::net::IpAddr;
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
@@ -12,11 +13,16 @@ use nix::sys::socket::{Shutdown, SockaddrStorage, getpeername, shutdown};
 /// Descriptors that the process needs for other things than this socket's connections.
 const RESERVED_FILES: u64 = 64;
 
+/// How long a connection that may have been left aside has to show that it was not.
+const GRACE: Duration = Duration::from_secs(1);
+
 struct Connection {
     serial: u64,
     from: Option<IpAddr>,
     /// Whom its messages come from; none until the first one.
     speaker: Option<Identity>,
+    /// Its deadline was brought forward.
+    hurried: bool,
     /// It was asked to end.
     cut: bool,
 }
@@ -24,8 +30,8 @@ struct Connection {
 /// The connections of one socket.
 pub(super) struct Connections {
     open: HashMap<RawFd, Connection>,
-    /// When each connection has to have spoken, in the order of arrival.
-    deadlines: VecDeque<(Instant, RawFd, u64)>,
+    /// When each connection has to have spoken, soonest first; at most two for each.
+    deadlines: BinaryHeap<Reverse<(Instant, RawFd, u64)>>,
     first_message: Duration,
     max: usize,
     next_serial: u64,
@@ -38,7 +44,7 @@ impl Connections {
     pub(super) fn new(max: usize, first_message: Duration) -> Self {
         Self {
             open: HashMap::new(),
-            deadlines: VecDeque::new(),
+            deadlines: BinaryHeap::new(),
             first_message,
             max: affordable(max),
             next_serial: 0,
@@ -54,6 +60,7 @@ impl Connections {
             serial: self.next_serial,
             from: peer_address(fd),
             speaker: None,
+            hurried: false,
             cut: false,
         };
         if self.open.len() >= self.max {
@@ -61,7 +68,7 @@ impl Connections {
             connection.cut(fd);
         } else {
             let deadline = (now + self.first_message, fd, connection.serial);
-            self.deadlines.push_back(deadline);
+            self.deadlines.push(Reverse(deadline));
         }
         self.open.insert(fd, connection);
     }
@@ -82,18 +89,21 @@ impl Connections {
     }
 
     /// A connection ended. Returns whose it was. If it had a name, connections that may have
-    /// been left aside because of it are closed, so that they come back and get it.
-    pub(super) fn ended(&mut self, fd: RawFd) -> Option<Identity> {
+    /// been left aside because of it have little time left to speak: they are closed then, come
+    /// back, and get the name.
+    pub(super) fn ended(&mut self, fd: RawFd, now: Instant) -> Option<Identity> {
         let ended = self.open.remove(&fd)?;
         if ended.speaker.is_some() {
             for (fd, other) in &mut self.open {
                 if other.speaker.is_none()
                     && !other.cut
+                    && !other.hurried
                     && other.serial > ended.serial
                     && other.from == ended.from
                 {
-                    self.silent += 1;
-                    other.cut(*fd);
+                    other.hurried = true;
+                    let deadline = (now + GRACE, *fd, other.serial);
+                    self.deadlines.push(Reverse(deadline));
                 }
             }
         }
@@ -102,7 +112,7 @@ impl Connections {
 
     /// Closes the connections that have not spoken in time. Returns when to look again.
     pub(super) fn expire(&mut self, now: Instant) -> Option<Instant> {
-        while let Some(&(deadline, fd, serial)) = self.deadlines.front() {
+        while let Some(&Reverse((deadline, fd, serial))) = self.deadlines.peek() {
             let silent = self
                 .open
                 .get_mut(&fd)
@@ -115,7 +125,7 @@ impl Connections {
                 }
                 None => {}
             }
-            self.deadlines.pop_front();
+            self.deadlines.pop();
         }
         None
     }

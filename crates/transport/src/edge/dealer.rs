@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::monitor::{Change, Monitor};
 use super::wire::{Incoming, read_parts, write_parts};
-use super::{ConnectOptions, connect_address, millis, tune};
+use super::{ConnectOptions, connect_address, millis, tune, wants_ipv6};
 use crate::queue::{Consumer, Producer};
 use crate::signal::Signal;
 use crate::{DealerEvent, Error, Frames, SendError};
@@ -43,6 +43,7 @@ impl Socket {
         let configured = || -> Result<_, zmq::Error> {
             let socket = context.socket(zmq::DEALER)?;
             tune(&socket, &options.tuning)?;
+            socket.set_ipv6(wants_ipv6(&options.endpoint))?;
             socket.set_identity(options.identity.as_bytes())?;
             socket.set_reconnect_ivl(millis(options.reconnect).max(1))?;
             socket.set_reconnect_ivl_max(millis(options.reconnect_max).max(1))?;

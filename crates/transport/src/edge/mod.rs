@@ -12,9 +12,10 @@
 //!
 //! 1. the heartbeat finds the old connection dead ([`Tuning::heartbeat`] and
 //!    [`Tuning::heartbeat_timeout`]: 20 s by default);
-//! 2. at that moment every connection from the same address that has never delivered a message
-//!    and is younger than the dead one is closed, for libzmq would leave it aside for ever even
-//!    though the name is free now; its client connects again at once and is served;
+//! 2. from that moment, every connection from the same address that is younger than the dead one
+//!    and has delivered no message yet has 1 s to deliver one, and is closed then: libzmq leaves
+//!    aside for ever what it has left aside once, even though the name is free now. Its client
+//!    connects again at once and is served;
 //! 3. a client whose address changed as well waits for [`BindOptions::first_message`] at most:
 //!    a connection that has delivered no message by then is closed. Clients of the protocol speak first,
 //!    and a client that had nothing to say just connects again.
@@ -25,8 +26,8 @@
 //! - A connection above [`BindOptions::max_connections`] is closed as soon as it is accepted.
 //! - A peer that does not read holds at most [`Tuning::send_queue`] messages; a sender that is
 //!   read too slowly is held back by TCP after [`Tuning::receive_queue`].
-//! - Known and left to libzmq: it keeps the parts of an unfinished message without a limit of their
-//!   own, and what a connection that is left aside had sent, until the socket closes.
+//! - Known and left to libzmq: it keeps the parts of an unfinished message without a limit of
+//!   their own, and what a connection that is left aside had sent until the socket closes.
 
 mod connections;
 mod dealer;
@@ -34,7 +35,7 @@ mod monitor;
 mod router;
 mod wire;
 
-use std::net::ToSocketAddrs;
+use std::net::{Ipv4Addr, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
@@ -238,7 +239,6 @@ fn resources(error: nix::Error) -> Error {
 
 /// Sets what both sides hold to.
 fn tune(socket: &zmq::Socket, tuning: &Tuning) -> Result<(), zmq::Error> {
-    socket.set_ipv6(true)?;
     socket.set_maxmsgsize(i64::try_from(tuning.max_frame).unwrap_or(i64::MAX))?;
     socket.set_sndhwm(count(tuning.send_queue))?;
     socket.set_rcvhwm(count(tuning.receive_queue))?;
@@ -252,6 +252,15 @@ fn tune(socket: &zmq::Socket, tuning: &Tuning) -> Result<(), zmq::Error> {
     socket.set_tcp_keepalive_idle(30)?;
     socket.set_tcp_keepalive_intvl(10)?;
     socket.set_tcp_keepalive_cnt(3)
+}
+
+/// Whether libzmq should speak IPv6 for this endpoint. For an IPv4 address it need not, which
+/// also works where the kernel has no IPv6.
+fn wants_ipv6(endpoint: &Endpoint) -> bool {
+    match endpoint {
+        Endpoint::Tcp { host, .. } => host.parse::<Ipv4Addr>().is_err(),
+        Endpoint::Ipc { .. } => false,
+    }
 }
 
 /// At least 1: for libzmq 0 is "without limit".

@@ -9,7 +9,7 @@ use gorgone_protocol::Endpoint;
 use super::connections::Connections;
 use super::monitor::{Change, Monitor};
 use super::wire::{Incoming, read_parts, write_parts};
-use super::{BindOptions, bind_address, count, millis, tune};
+use super::{BindOptions, bind_address, count, millis, tune, wants_ipv6};
 use crate::handle::Letter;
 use crate::queue::{Consumer, Producer};
 use crate::signal::Signal;
@@ -58,7 +58,8 @@ impl Socket {
         for endpoint in &options.endpoints {
             let address = bind_address(endpoint)?;
             socket
-                .bind(&address)
+                .set_ipv6(wants_ipv6(endpoint))
+                .and_then(|()| socket.bind(&address))
                 .map_err(|error| Error::from_zmq(endpoint, error))?;
             let local = socket.get_last_endpoint().ok().and_then(Result::ok);
             endpoints.push(
@@ -87,12 +88,13 @@ impl Socket {
                 break linger;
             }
             self.watch();
+            let next_deadline = self.connections.expire(Instant::now());
             let read = self.receive(BATCH);
             let written = self.send(BATCH);
             if read || written {
                 continue;
             }
-            self.sleep();
+            self.sleep(next_deadline);
         };
         let deadline = Instant::now() + linger;
         self.outbox.close();
@@ -123,7 +125,7 @@ impl Socket {
             match change {
                 Change::Accepted(fd) => self.connections.accepted(fd, Instant::now()),
                 Change::Disconnected(fd) => {
-                    if let Some(identity) = self.connections.ended(fd) {
+                    if let Some(identity) = self.connections.ended(fd, Instant::now()) {
                         self.report(RouterEvent::Disconnected(identity));
                     }
                 }
@@ -219,9 +221,7 @@ impl Socket {
         true
     }
 
-    fn sleep(&mut self) {
-        let now = Instant::now();
-        let deadline = self.connections.expire(now);
+    fn sleep(&mut self, deadline: Option<Instant>) {
         self.signal.before_sleep();
         // What happened before `before_sleep` rang no bell.
         if !self.held.is_empty() {
@@ -232,7 +232,7 @@ impl Socket {
         let work = !self.outbox.is_empty() && self.held.len() < MAX_HELD;
         if !work && self.signal.stopping().is_none() {
             let timeout = deadline.map_or(-1, |at| {
-                let wait = at.saturating_duration_since(now) + Duration::from_millis(1);
+                let wait = at.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
                 i64::from(millis(wait))
             });
             let reading = if blocked {
