@@ -12,7 +12,7 @@ mod session_key;
 pub use error::Error;
 pub use private_key::PrivateKey;
 pub use public_key::PublicKey;
-pub use session_key::{KeySize, SessionKey, VECTOR_BYTES};
+pub use session_key::{SessionKey, VECTOR_BYTES};
 
 /// What every source of randomness that is handed to this crate must be.
 pub use rsa::rand_core::CryptoRng;

@@ -67,8 +67,8 @@ impl PublicKey {
 
     /// The thumbprint of RFC 7638 with SHA-256: what `authorized_clients` names a key by.
     #[must_use]
-    pub const fn thumbprint(&self) -> &Thumbprint {
-        &self.thumbprint
+    pub fn thumbprint(&self) -> Thumbprint {
+        self.thumbprint.clone()
     }
 
     /// Bits of the modulus.

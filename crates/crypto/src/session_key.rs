@@ -16,43 +16,6 @@ use crate::{CryptoRng, Error};
 /// Bytes in the initialisation vector: one AES block.
 pub const VECTOR_BYTES: usize = 16;
 
-/// How long a session key is: `keysize` of the configuration, in bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum KeySize {
-    /// 16 bytes: AES-128.
-    Aes128,
-    /// 24 bytes: AES-192.
-    Aes192,
-    /// 32 bytes: AES-256, the default.
-    #[default]
-    Aes256,
-}
-
-impl KeySize {
-    /// The size with this many bytes.
-    ///
-    /// # Errors
-    /// [`Error::KeySize`] when AES has no keys of that length.
-    pub const fn from_bytes(bytes: usize) -> Result<Self, Error> {
-        match bytes {
-            16 => Ok(Self::Aes128),
-            24 => Ok(Self::Aes192),
-            32 => Ok(Self::Aes256),
-            _ => Err(Error::KeySize { bytes }),
-        }
-    }
-
-    /// The length in bytes.
-    #[must_use]
-    pub const fn bytes(self) -> usize {
-        match self {
-            Self::Aes128 => 16,
-            Self::Aes192 => 24,
-            Self::Aes256 => 32,
-        }
-    }
-}
-
 /// The key and vector of one session, without an allocation; its `Debug` shows neither.
 ///
 /// The key schedule is computed anew for each message: that costs less than what the schedules
@@ -76,27 +39,28 @@ impl SessionKey {
     /// # Errors
     /// [`Error::KeySize`] when the key has not 16, 24 or 32 bytes.
     pub fn from_parts(key: &[u8], iv: [u8; VECTOR_BYTES]) -> Result<Self, Error> {
-        let wrong = |_| Error::KeySize { bytes: key.len() };
-        let key = match KeySize::from_bytes(key.len())? {
-            KeySize::Aes128 => Key::Aes128(key.try_into().map_err(wrong)?),
-            KeySize::Aes192 => Key::Aes192(key.try_into().map_err(wrong)?),
-            KeySize::Aes256 => Key::Aes256(key.try_into().map_err(wrong)?),
-        };
+        let wrong = || Error::KeySize { bytes: key.len() };
+        let key = None
+            .or_else(|| key.try_into().ok().map(Key::Aes128))
+            .or_else(|| key.try_into().ok().map(Key::Aes192))
+            .or_else(|| key.try_into().ok().map(Key::Aes256))
+            .ok_or_else(wrong)?;
         Ok(Self { key, iv })
     }
 
-    /// Makes a key of this size.
+    /// Makes a key of so many bytes.
+    ///
+    /// # Errors
+    /// [`Error::KeySize`] when that is not 16, 24 or 32.
     pub fn generate<R: CryptoRng + ?Sized>(
         rng: &mut R,
-        size: KeySize,
+        bytes: usize,
         iv: [u8; VECTOR_BYTES],
-    ) -> Self {
-        let key = match size {
-            KeySize::Aes128 => Key::Aes128(random(rng)),
-            KeySize::Aes192 => Key::Aes192(random(rng)),
-            KeySize::Aes256 => Key::Aes256(random(rng)),
-        };
-        Self { key, iv }
+    ) -> Result<Self, Error> {
+        let mut random = [0; 32];
+        rng.fill_bytes(&mut random);
+        let key = random.get(..bytes).ok_or(Error::KeySize { bytes })?;
+        Self::from_parts(key, iv)
     }
 
     /// The key, for the store and for the message that hands it to the client.
@@ -152,12 +116,6 @@ impl SessionKey {
         }
         .map_err(|_| Error::Decrypt)
     }
-}
-
-fn random<const N: usize, R: CryptoRng + ?Sized>(rng: &mut R) -> [u8; N] {
-    let mut bytes = [0; N];
-    rng.fill_bytes(&mut bytes);
-    bytes
 }
 
 impl fmt::Debug for SessionKey {
