@@ -1,2 +1,14 @@
-//! 
-fn main() {}
+//! The program gorgone-action.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    if let Some(code) = gorgone_action::helper() {
+        return code;
+    }
+    gorgone_runtime::run(gorgone_runtime::Service::ACTION, |context| async move {
+        let service = gorgone_action::build(&context.config())?;
+        let ready = context.clone();
+        service.run(context.shutdown, move || ready.ready()).await
+    })
+}

@@ -1,0 +1,166 @@
+//! The service: takes requests from core, and tells it what becomes of them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use gorgone_client::module::{Module, ModuleEvent, ModuleOptions, Reporter};
+use gorgone_protocol::{Action, Endpoint, Identity};
+use gorgone_runtime::Shutdown;
+use gorgone_runtime::config::Config;
+use tokio::sync::mpsc;
+
+use crate::report::Row;
+use crate::runner::{Kind, Request, Runner, RunnerError};
+use crate::settings::Settings;
+
+/// A service that is ready to run.
+pub struct Service {
+    options: ModuleOptions,
+    runner: Runner,
+    rows: mpsc::Receiver<Row>,
+}
+
+/// Why the service cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nothing can be run.
+    #[error(transparent)]
+    Runner(#[from] RunnerError),
+    /// There is no way to core.
+    #[error("cannot connect to core: {0}")]
+    Connect(#[from] gorgone_transport::Error),
+}
+
+/// The service's own program, whatever its file is called by now.
+const OWN_PROGRAM: &str = "/proc/self/exe";
+
+/// Name of a single instance on the bus. Core knows it again by it after a restart.
+const IDENTITY: &str = "gorgone-action";
+
+/// Of the drain's time, what is kept for the last rows to become durable.
+const FOR_ROWS: Duration = Duration::from_secs(1);
+
+/// Puts the service together. Opens no socket.
+///
+/// # Errors
+/// When nothing could be run with this configuration.
+pub fn build(config: &Config) -> Result<Service, Error> {
+    let settings = Settings {
+        helper: Some(PathBuf::from(OWN_PROGRAM)),
+        ..Settings::from(&config.modules.action)
+    };
+    with(&settings, config.core.internal.clone(), IDENTITY)
+}
+
+/// Puts a service together from its parts.
+///
+/// # Errors
+/// When nothing could be run with these settings.
+pub fn with(settings: &Settings, endpoint: Endpoint, identity: &str) -> Result<Service, Error> {
+    let (runner, rows) = Runner::new(settings)?;
+    Ok(Service {
+        options: ModuleOptions {
+            endpoint,
+            identity: Identity::new(identity.as_bytes()),
+            name: "ACTION".to_owned(),
+            actions: vec![Action::Command, Action::EngineCommand],
+            slots: u32::try_from(settings.slots).unwrap_or(u32::MAX),
+        },
+        runner,
+        rows,
+    })
+}
+
+impl Service {
+    /// Takes requests until the shutdown begins, then lets those that run finish. `ready` is
+    /// called once, when core first knows the module.
+    ///
+    /// # Errors
+    /// When there is no way to core at all. One that is away is waited for.
+    pub async fn run(self, shutdown: Shutdown, ready: impl FnOnce()) -> Result<(), Error> {
+        let Self {
+            options,
+            runner,
+            rows,
+        } = self;
+        let mut module = Module::connect(options)?;
+        let told = tokio::spawn(tell(rows, module.reporter()));
+        let mut ready = Some(ready);
+        loop {
+            tokio::select! {
+                event = module.next() => match event {
+                    Some(ModuleEvent::Ready) => {
+                        if let Some(ready) = ready.take() {
+                            ready();
+                        }
+                    }
+                    Some(event) => take(&runner, event).await,
+                    None => break,
+                },
+                () = shutdown.begun() => break,
+            }
+        }
+        module.drain().await;
+        finish(&runner, &mut module, &shutdown).await;
+        runner.close();
+        drop(runner);
+        // Ends with the last thread of the runner. One that hangs must not hold the service.
+        let _ = tokio::time::timeout(FOR_ROWS, told).await;
+        if !module.close(shutdown.left().max(FOR_ROWS)).await {
+            tracing::warn!("core did not take every row");
+        }
+        Ok(())
+    }
+}
+
+/// Lets what runs finish. What came before core knew that nothing more is wanted is run like the
+/// rest, and a CANCEL still counts.
+async fn finish(runner: &Runner, module: &mut Module, shutdown: &Shutdown) {
+    let drained = runner.drain(shutdown.left().saturating_sub(FOR_ROWS));
+    tokio::pin!(drained);
+    loop {
+        tokio::select! {
+            biased;
+            event = module.next() => match event {
+                Some(event) => take(runner, event).await,
+                None => return drained.await,
+            },
+            () = &mut drained => return,
+        }
+    }
+}
+
+async fn take(runner: &Runner, event: ModuleEvent) {
+    match event {
+        ModuleEvent::Request(request) => {
+            let kind = match request.action {
+                Action::Command => Kind::Command,
+                Action::EngineCommand => Kind::Engine,
+                other => {
+                    tracing::error!(action = %other, "core handed over what was not offered");
+                    return;
+                }
+            };
+            runner
+                .submit(Request {
+                    token: request.token,
+                    attempt: request.headers.attempt.unwrap_or(1),
+                    kind,
+                    data: request.data,
+                })
+                .await;
+        }
+        ModuleEvent::Cancel(token) => runner.cancel(&token),
+        ModuleEvent::Ready => tracing::info!("core is back"),
+        ModuleEvent::Lost => tracing::warn!("lost core; what runs goes on"),
+    }
+}
+
+/// Hands rows on for as long as any come. While core is away the channel fills up, and
+/// commands that write much wait.
+async fn tell(mut rows: mpsc::Receiver<Row>, reporter: Reporter) {
+    while let Some(row) = rows.recv().await {
+        reporter.room().await;
+        reporter.report(&row.token, row.code, row.data);
+    }
+}
