@@ -103,13 +103,18 @@ impl Client {
     /// # Errors
     /// When nobody answers within `patience`, or the server refuses.
     pub async fn connect(options: ClientOptions, patience: Duration) -> Result<Self, ClientError> {
-        let connect =
-            edge::ConnectOptions::new(options.endpoint.clone(), options.identity.clone());
+        let connect = edge::ConnectOptions::new(options.endpoint.clone(), options.identity.clone());
         let (dealer, sender) =
             edge::connect(connect).map_err(|error| ClientError::Socket(error.to_string()))?;
         let (orders, receiver) = mpsc::unbounded_channel();
         let (state_sender, state) = watch::channel(State::Greeting);
-        let thumbprint = options.session.key.public().thumbprint().as_str().to_owned();
+        let thumbprint = options
+            .session
+            .key
+            .public()
+            .thumbprint()
+            .as_str()
+            .to_owned();
         let pump = Pump {
             session: gorgone_session::Client::new(options.session),
             sender,
@@ -160,7 +165,11 @@ impl Client {
     ///
     /// # Errors
     /// When there is no answer within `patience`, or no session any more.
-    pub async fn ask(&self, mut message: Message, patience: Duration) -> Result<Answer, ClientError> {
+    pub async fn ask(
+        &self,
+        mut message: Message,
+        patience: Duration,
+    ) -> Result<Answer, ClientError> {
         message
             .token
             .get_or_insert_with(|| Token::from_random(rand::random()));
@@ -317,7 +326,7 @@ impl Pump {
     }
 
     fn frame(&mut self, frame: &[u8]) {
-        match self.session.handle(frame) {
+        match self.session.handle(frame, &mut rand::rng()) {
             ClientEvent::Established => {
                 self.greeted = None;
                 self.refusals = 0;
@@ -335,6 +344,8 @@ impl Pump {
                     self.greet();
                 }
             }
+            // The machine has the new key already.
+            ClientEvent::Rotated => {}
             ClientEvent::Unreadable => tracing::warn!("the server said something unreadable"),
         }
     }

@@ -94,7 +94,13 @@ impl Beside {
                 Ok(page) if page.rows.is_empty() && query.waiter.is_some() => None,
                 Ok(page) => {
                     let token = Some(query.token);
-                    Some(log::answer(token, node, &page.rows, page.truncated, dialect))
+                    Some(log::answer(
+                        token,
+                        node,
+                        &page.rows,
+                        page.truncated,
+                        dialect,
+                    ))
                 }
                 Err(error) => Some(unreadable(query.token, &error)),
             };

@@ -1,7 +1,7 @@
 //! From the configuration to everything that core needs, in the order in which it is opened.
 
 use anyhow::{Context as _, bail};
-use gorgone_crypto::PrivateKey;
+use gorgone_crypto::{PrivateKey, PublicKey};
 use gorgone_protocol::{Action, Endpoint};
 use gorgone_routing::{Restored, Router, Settings};
 use gorgone_runtime::Context;
@@ -11,8 +11,8 @@ use gorgone_store::{Options, Store};
 use gorgone_transport::{Bound, bus, edge};
 
 use crate::beside::Beside;
-use crate::core::{Core, Socket};
-use crate::handshakes::Handshakes;
+use crate::core::{Core, Edge, Socket};
+use crate::handshakes::{self, Handshakes};
 
 impl Core {
     /// Opens the store, reads what it knows, and binds the endpoints: first what may fail for
@@ -30,36 +30,48 @@ impl Core {
             tasks: store.live_tasks().await?,
             nodes: store.nodes().await?,
         };
-        tracing::debug!(tasks = restored.tasks.len(), nodes = restored.nodes.len(), "restored");
+        tracing::debug!(
+            tasks = restored.tasks.len(),
+            nodes = restored.nodes.len(),
+            "restored"
+        );
         let router = Router::new(settings(&config, context, key.as_ref())?, restored, now);
-        let mut session = Server::new(session_config(&config, context));
-        session.restore(store.sessions().await?, now);
-        let (bus_router, bus_sender) = bus::bind(bus_options(core))
-            .with_context(|| bind_help("internal_com_path"))?;
-        let edge = match &core.external {
-            None => None,
-            Some(endpoint) => {
+        let sessions = store.sessions().await?;
+        let (bus_router, bus_sender) =
+            bus::bind(bus_options(core)).with_context(|| bind_help("internal_com_path"))?;
+        let (beside, done) = Beside::new(store, &config);
+        let edge = match (&core.external, key) {
+            (Some(endpoint), Some(key)) => {
+                let public_key = key.public().clone();
+                let session_config = session_config(&config, context, &public_key)?;
+                let mut session = Server::new(session_config);
+                session.restore(sessions, now);
                 let bound = edge::bind(edge_options(core, endpoint.clone()))
                     .with_context(|| bind_help("external_com_path"))?;
-                Some(Socket::new(bound))
+                Some(Edge {
+                    socket: Socket::new(bound),
+                    session,
+                    handshakes: Handshakes::start(key, beside.done.clone()),
+                    public_key,
+                })
             }
+            _ => None,
         };
         for endpoint in bus_router.local_endpoints() {
             tracing::info!(%endpoint, "internal endpoint");
         }
-        for endpoint in edge.iter().flat_map(|edge| edge.router.local_endpoints()) {
+        for endpoint in edge
+            .iter()
+            .flat_map(|edge| edge.socket.router.local_endpoints())
+        {
             tracing::info!(%endpoint, "external endpoint");
         }
-        let (beside, done) = Beside::new(store, &config);
-        let handshakes = key.map(|key| Handshakes::start(key, beside.done.clone()));
         Ok(Self {
             router,
-            session,
             bus: Socket::new((bus_router, bus_sender)),
             edge,
             beside,
             done,
-            handshakes,
             session_records: Vec::new(),
             new_rows: false,
             notified: None,
@@ -125,19 +137,26 @@ fn settings(
     })
 }
 
-pub(crate) fn session_config(config: &Config, context: &Context) -> ServerConfig {
+pub(crate) fn session_config(
+    config: &Config,
+    context: &Context,
+    public_key: &PublicKey,
+) -> anyhow::Result<ServerConfig> {
     let core = &config.core;
-    ServerConfig {
+    Ok(ServerConfig {
         hostname: context.hostname.clone(),
+        public_pem: Some(public_key.to_pem()?),
         vector: core.vector,
         keysize: core.keysize,
         authorized: core.authorized_clients.iter().cloned().collect(),
         ttl: config.modules.dbcleaner.purge_sessions_time,
         max_sessions: core.limits.max_sessions,
         handshake_queue: core.limits.handshake_queue,
+        handshakes_running: handshakes::threads(),
         handshake_rate: core.limits.handshake_rate,
+        handshake_burst: core.limits.handshake_rate,
         ..ServerConfig::default()
-    }
+    })
 }
 
 fn bus_options(core: &CoreConfig) -> bus::BindOptions {
@@ -151,7 +170,11 @@ fn edge_options(core: &CoreConfig, endpoint: Endpoint) -> edge::BindOptions {
     options.tuning.send_queue = core.limits.peer_queue;
     options.tuning.inbox = Bound {
         // At least two of the largest frames, so that one of them never stops the rest.
-        bytes: options.tuning.inbox.bytes.max(2 * core.limits.max_frame_size),
+        bytes: options
+            .tuning
+            .inbox
+            .bytes
+            .max(2 * core.limits.max_frame_size),
         ..options.tuning.inbox
     };
     options

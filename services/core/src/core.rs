@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use gorgone_protocol::{DecodeError, Answer, Dialect, Identity, Moment, NodeId, Token, decode};
+use gorgone_crypto::PublicKey;
+use gorgone_protocol::{Answer, DecodeError, Dialect, Identity, Moment, NodeId, Token, decode};
 use gorgone_routing::{Event, Origin, Router};
 use gorgone_runtime::{Clock, Context};
 use gorgone_session::Server;
@@ -31,15 +32,22 @@ impl Socket {
     }
 }
 
+/// The external side: there where the configuration names an endpoint.
+pub(crate) struct Edge {
+    pub(crate) socket: Socket,
+    pub(crate) session: Server,
+    pub(crate) handshakes: Handshakes,
+    /// For the sessions of a configuration that is read again.
+    pub(crate) public_key: PublicKey,
+}
+
 /// Core, with everything open.
 pub struct Core {
     pub(crate) router: Router,
-    pub(crate) session: Server,
     pub(crate) bus: Socket,
-    pub(crate) edge: Option<Socket>,
+    pub(crate) edge: Option<Edge>,
     pub(crate) beside: Beside,
     pub(crate) done: UnboundedReceiver<Done>,
-    pub(crate) handshakes: Option<Handshakes>,
     pub(crate) session_records: Vec<gorgone_session::Record>,
     /// Rows came since parents were told last.
     pub(crate) new_rows: bool,
@@ -77,7 +85,10 @@ impl Core {
                 () = stop.cancelled() => break,
                 Ok(()) = reloads.changed() => {
                     let config = reloads.borrow_and_update().clone();
-                    self.session.reconfigure(session_config(&config, &context));
+                    if let Some(edge) = &mut self.edge {
+                        let config = session_config(&config, &context, &edge.public_key)?;
+                        edge.session.reconfigure(config);
+                    }
                     continue;
                 }
                 input = self.select(wait) => input,
@@ -91,21 +102,21 @@ impl Core {
     fn next_timeout(&mut self) -> Option<Duration> {
         let now = self.clock.now();
         let notice = self.notice_due().map(|at| at.saturating_sub(now.monotonic));
-        [
-            self.router.poll_timeout(now),
-            self.session.poll_timeout(now),
-            notice,
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        let session = self
+            .edge
+            .as_ref()
+            .and_then(|edge| edge.session.poll_timeout(now));
+        [self.router.poll_timeout(now), session, notice]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Waits for the next event. Cancel-safe: nothing is taken that is not returned.
     async fn select(&mut self, wait: Option<Duration>) -> Input {
         let edge = async {
             match &mut self.edge {
-                Some(edge) => edge.router.recv().await,
+                Some(edge) => edge.socket.router.recv().await,
                 None => std::future::pending().await,
             }
         };
@@ -136,7 +147,8 @@ impl Core {
                 idle = false;
                 self.apply(Input::Bus(Some(event)))?;
             }
-            if let Some(event) = self.edge.as_mut().and_then(|edge| edge.router.try_recv()) {
+            let edge = self.edge.as_mut();
+            if let Some(event) = edge.and_then(|edge| edge.socket.router.try_recv()) {
                 idle = false;
                 self.apply(Input::Edge(Some(event)))?;
             }
@@ -164,15 +176,15 @@ impl Core {
                     self.answer(&to, &answer);
                 }
                 if let Some(waiter) = waiter {
-                    self.router.handle(Event::QueryDone { waiter, answered }, now);
+                    self.router
+                        .handle(Event::QueryDone { waiter, answered }, now);
                 }
             }
             Input::Done(Done::Hello(job, outcome)) => {
-                self.session
-                    .handle(gorgone_session::Event::HelloOpened { job, outcome }, now);
+                self.to_session(gorgone_session::Event::HelloOpened { job, outcome }, now);
             }
             Input::Timeout => {
-                self.session.handle(gorgone_session::Event::Timeout, now);
+                self.to_session(gorgone_session::Event::Timeout, now);
                 self.router.handle(Event::Timeout, now);
             }
         }
@@ -185,13 +197,19 @@ impl Core {
                 // The protocol's messages have one part; what else is there has no meaning.
                 let frame = frames.swap_remove(0);
                 let event = gorgone_session::Event::Received { peer, frame };
-                self.session.handle(event, now);
-                self.session_effects(now);
+                self.to_session(event, now);
             }
             RouterEvent::Undelivered { peer, why, .. } => {
                 tracing::debug!(%peer, ?why, "an answer could not be delivered");
             }
             RouterEvent::Connected(_) | RouterEvent::Disconnected(_) => {}
+        }
+    }
+
+    fn to_session(&mut self, event: gorgone_session::Event, now: Moment) {
+        if let Some(edge) = &mut self.edge {
+            edge.session.handle(event, now);
+            self.session_effects(now);
         }
     }
 
@@ -269,7 +287,7 @@ impl Core {
             }
         }
         if let Some(edge) = self.edge {
-            edge.router.close(Duration::from_millis(500)).await;
+            edge.socket.router.close(Duration::from_millis(500)).await;
         }
         self.bus.router.close(Duration::from_millis(500)).await;
         if let Err(error) = self.beside.store.close().await {

@@ -18,7 +18,11 @@ impl Core {
     /// Does everything that is wanted by now.
     pub(crate) fn effects(&mut self) {
         let now = self.clock.now();
-        self.session_effects(now);
+        // Sessions first: what a session asked for is never on disk without it.
+        if !self.session_records.is_empty() {
+            let records = std::mem::take(&mut self.session_records);
+            self.beside.write_sessions(records);
+        }
         while let Some(effect) = self.router.poll_effect() {
             match effect {
                 Effect::Write { batch, records } => self.beside.write(batch, records),
@@ -46,20 +50,14 @@ impl Core {
             }
         }
         self.notify_parents(now);
-        if !self.session_records.is_empty() {
-            let records = std::mem::take(&mut self.session_records);
-            self.beside.write_sessions(records);
-        }
     }
 
     pub(crate) fn session_effects(&mut self, now: Moment) {
-        while let Some(effect) = self.session.poll_effect() {
+        while let Some(edge) = &mut self.edge
+            && let Some(effect) = edge.session.poll_effect()
+        {
             match effect {
-                gorgone_session::Effect::OpenHello(job) => {
-                    if let Some(handshakes) = &self.handshakes {
-                        handshakes.open(job);
-                    }
-                }
+                gorgone_session::Effect::OpenHello(job) => edge.handshakes.open(job),
                 gorgone_session::Effect::Send { peer, frame } => {
                     self.send_out(&peer, frame);
                 }
@@ -69,7 +67,7 @@ impl Core {
                     text,
                 } => {
                     if peek_action(&text) == Some(Action::Ping) {
-                        self.session.note_ping(&peer, now);
+                        edge.session.note_ping(&peer, now);
                     }
                     self.request(Origin::Client(peer), dialect, &text, now);
                 }
@@ -83,7 +81,11 @@ impl Core {
 
     fn dialect(&self, origin: &Origin) -> Dialect {
         match origin {
-            Origin::Client(peer) => self.session.dialect(peer).unwrap_or_default(),
+            Origin::Client(peer) => {
+                let edge = self.edge.as_ref();
+                edge.and_then(|edge| edge.session.dialect(peer))
+                    .unwrap_or_default()
+            }
             Origin::Module(_) => Dialect::Seed,
         }
     }
@@ -94,7 +96,8 @@ impl Core {
         match to {
             Origin::Client(peer) => {
                 let now = self.clock.now();
-                if let Some(sealed) = self.session.seal(peer, &text, now) {
+                let edge = self.edge.as_ref();
+                if let Some(sealed) = edge.and_then(|edge| edge.session.seal(peer, &text, now)) {
                     self.send_out(peer, sealed);
                 }
             }
@@ -110,7 +113,7 @@ impl Core {
         let Some(edge) = &self.edge else {
             return;
         };
-        if let Err(error) = edge.sender.send(peer, vec![Bytes::from(frame)]) {
+        if let Err(error) = edge.socket.sender.send(peer, vec![Bytes::from(frame)]) {
             tracing::warn!(%peer, %error, "an answer was dropped");
         }
     }
@@ -127,7 +130,9 @@ impl Core {
         }
         self.new_rows = false;
         self.notified = Some(now.monotonic);
-        for peer in self.session.parents(now) {
+        let edge = self.edge.as_mut();
+        let parents = edge.map(|edge| edge.session.parents(now));
+        for peer in parents.unwrap_or_default() {
             let data = Data::from_value(&json!({ "id": self.node }));
             let notice = Answer::ok(None, data).named(AnswerName::SyncLogs);
             self.answer(&Origin::Client(peer), &notice);

@@ -20,8 +20,7 @@ impl Handshakes {
         let (jobs, queue) = mpsc::channel::<HelloJob>();
         let queue = Arc::new(Mutex::new(queue));
         let key = Arc::new(key);
-        let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-        for _ in 0..(cores / 2).max(1) {
+        for _ in 0..threads() {
             let (queue, key, done) = (Arc::clone(&queue), Arc::clone(&key), done.clone());
             let spawned = std::thread::Builder::new()
                 .name("gorgone-rsa".to_owned())
@@ -37,6 +36,12 @@ impl Handshakes {
         // An error is threads that are gone: the handshake is not answered, and tried again.
         let _ = self.jobs.send(job);
     }
+}
+
+/// How many handshakes run at a time.
+pub(crate) fn threads() -> usize {
+    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    (cores / 2).max(1)
 }
 
 fn work(queue: &Mutex<mpsc::Receiver<HelloJob>>, key: &PrivateKey, done: &DoneSender) {

@@ -22,16 +22,32 @@ pub(crate) struct Cli {
 #[derive(Args)]
 pub(crate) struct Server {
     /// The external endpoint of gorgone-core.
-    #[arg(long, global = true, env = "GORGONECTL_SERVER", default_value = "tcp://127.0.0.1:5555", value_name = "ENDPOINT")]
+    #[arg(
+        long,
+        global = true,
+        env = "GORGONECTL_SERVER",
+        default_value = "tcp://127.0.0.1:5555",
+        value_name = "ENDPOINT"
+    )]
     pub(crate) server: String,
     /// The server's public key (PEM).
-    #[arg(long, global = true, env = "GORGONECTL_SERVER_KEY", value_name = "FILE")]
+    #[arg(
+        long,
+        global = true,
+        env = "GORGONECTL_SERVER_KEY",
+        value_name = "FILE"
+    )]
     pub(crate) server_key: Option<PathBuf>,
     /// Your private key (PEM); its thumbprint stands in the server's authorized_clients.
     #[arg(long, global = true, env = "GORGONECTL_KEY", value_name = "FILE")]
     pub(crate) key: Option<PathBuf>,
     /// The vector of the session cipher, as in the server's configuration.
-    #[arg(long, global = true, env = "GORGONECTL_VECTOR", default_value = "0123456789012345")]
+    #[arg(
+        long,
+        global = true,
+        env = "GORGONECTL_VECTOR",
+        default_value = "0123456789012345"
+    )]
     pub(crate) vector: String,
     /// Length of the session key in bytes, as in the server's configuration.
     #[arg(long, global = true, env = "GORGONECTL_KEYSIZE", default_value_t = 32)]
@@ -160,7 +176,9 @@ impl std::str::FromStr for NodeIdArg {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        NodeId::parse(text).map(Self).map_err(|error| error.to_string())
+        NodeId::parse(text)
+            .map(Self)
+            .map_err(|error| error.to_string())
     }
 }
 
@@ -172,6 +190,8 @@ impl std::str::FromStr for TokenArg {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        Token::parse(text).map(Self).map_err(|error| error.to_string())
+        Token::parse(text)
+            .map(Self)
+            .map_err(|error| error.to_string())
     }
 }

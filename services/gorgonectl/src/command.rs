@@ -11,13 +11,19 @@ use crate::cli::{CommandArgs, Server};
 use crate::log::Follow;
 use crate::print;
 
-pub(crate) async fn run(server: &Server, json: bool, args: CommandArgs) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(
+    server: &Server,
+    json: bool,
+    args: CommandArgs,
+) -> anyhow::Result<ExitCode> {
     let data = body(&args)?;
     let client = server.connect().await?;
     let message = Message {
         action: Action::Command,
         token: None,
-        target: args.target.map_or(Target::Here, |node| Target::Node(node.0)),
+        target: args
+            .target
+            .map_or(Target::Here, |node| Target::Node(node.0)),
         data,
     };
     let answer = client.ask(message, server.patience()).await?;

@@ -23,11 +23,21 @@ impl Server {
     /// # Errors
     /// When a flag is missing or a key unreadable, nobody answers, or the server refuses.
     pub(crate) async fn connect(&self) -> anyhow::Result<Client> {
-        let endpoint = Endpoint::parse(&self.server).map_err(|error| anyhow!("--server: {error}"))?;
-        let server_key = file(self.server_key.as_ref(), "--server-key", "GORGONECTL_SERVER_KEY")?;
+        let endpoint =
+            Endpoint::parse(&self.server).map_err(|error| anyhow!("--server: {error}"))?;
+        let server_key = file(
+            self.server_key.as_ref(),
+            "--server-key",
+            "GORGONECTL_SERVER_KEY",
+        )?;
         let key = file(self.key.as_ref(), "--key", "GORGONECTL_KEY")?;
-        let vector = <[u8; 16]>::try_from(self.vector.as_bytes())
-            .map_err(|_| anyhow!("--vector: needs 16 bytes, '{}' has {}", self.vector, self.vector.len()))?;
+        let vector = <[u8; 16]>::try_from(self.vector.as_bytes()).map_err(|_| {
+            anyhow!(
+                "--vector: needs 16 bytes, '{}' has {}",
+                self.vector,
+                self.vector.len()
+            )
+        })?;
         let hostname = nix::unistd::gethostname()
             .ok()
             .and_then(|name| name.into_string().ok())

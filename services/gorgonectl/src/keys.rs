@@ -51,7 +51,8 @@ fn write(file: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
 }
 
 fn thumbprint(file: &Path) -> anyhow::Result<Thumbprint> {
-    let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let text =
+        fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     PublicKey::from_pem(&text)
         .or_else(|error| match PrivateKey::from_pem(&text) {
             Ok(key) => Ok(key.public().clone()),

@@ -93,7 +93,8 @@ pub(crate) async fn run(server: &Server, json: bool, args: LogArgs) -> anyhow::R
 
 /// Seconds since 1970, or an age such as `15m`.
 fn since(text: &str) -> anyhow::Result<i64> {
-    let wrong = || anyhow!("--since: '{text}' is neither seconds since 1970 nor an age such as 15m");
+    let wrong =
+        || anyhow!("--since: '{text}' is neither seconds since 1970 nor an age such as 15m");
     if let Ok(seconds) = text.parse() {
         return Ok(seconds);
     }
@@ -146,7 +147,12 @@ pub(crate) fn show(row: &Row, json: bool) {
             value => words.push_str(&format!(" {name}={value}")),
         }
     }
-    print::line(&format!("{:>8}  {}  {code}{}  {words}", row.id, row.etime, short(&row.token)));
+    print::line(&format!(
+        "{:>8}  {}  {code}{}  {words}",
+        row.id,
+        row.etime,
+        short(&row.token)
+    ));
 }
 
 /// Tokens made here have 64 digits: the first twelve tell them apart for people.

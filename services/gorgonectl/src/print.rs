@@ -16,7 +16,11 @@ pub(crate) fn line(text: &str) {
 /// Writes text as it is.
 pub(crate) fn raw(text: &str) {
     let mut out = stdout().lock();
-    if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
+    if out
+        .write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .is_err()
+    {
         std::process::exit(0);
     }
 }

@@ -11,13 +11,19 @@ use serde_json::{Value, json};
 use crate::cli::{CancelArgs, RequestArgs, Server};
 use crate::{log, print};
 
-pub(crate) async fn run(server: &Server, json: bool, args: RequestArgs) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(
+    server: &Server,
+    json: bool,
+    args: RequestArgs,
+) -> anyhow::Result<ExitCode> {
     let data = Data::parse(&args.data).map_err(|error| anyhow!("DATA is not JSON: {error}"))?;
     let client = server.connect().await?;
     let message = Message {
         action: Action::parse(&args.action),
         token: args.token.map(|token| token.0),
-        target: args.target.map_or(Target::Here, |node| Target::Node(node.0)),
+        target: args
+            .target
+            .map_or(Target::Here, |node| Target::Node(node.0)),
         data,
     };
     let answer = client.ask(message, server.patience()).await?;
@@ -26,7 +32,9 @@ pub(crate) async fn run(server: &Server, json: bool, args: RequestArgs) -> anyho
         (Status::Nok, _) => Ok(ExitCode::FAILURE),
         (Status::Ok, Some(token)) if args.wait => {
             let follow = log::Follow::token(token.as_str());
-            let ended = follow.run(&client, server, |row| log::show(row, json)).await?;
+            let ended = follow
+                .run(&client, server, |row| log::show(row, json))
+                .await?;
             Ok(log::exit_code(ended.as_ref()))
         }
         (Status::Ok, _) => Ok(ExitCode::SUCCESS),
@@ -47,7 +55,11 @@ fn show(answer: &Answer, json: bool) {
     print::line(&serde_json::to_string_pretty(&data).unwrap_or_default());
 }
 
-pub(crate) async fn cancel(server: &Server, json: bool, args: CancelArgs) -> anyhow::Result<ExitCode> {
+pub(crate) async fn cancel(
+    server: &Server,
+    json: bool,
+    args: CancelArgs,
+) -> anyhow::Result<ExitCode> {
     let client = server.connect().await?;
     let data = Data::from_value(&Cancel {
         token: args.token.0,
@@ -135,12 +147,24 @@ fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) {
     if rows.is_empty() {
         return;
     }
-    let visible = |text: &str| text.split('\x1b').map(|part| {
-        part.split_once('m').filter(|_| part.starts_with('[')).map_or(part, |(_, rest)| rest).chars().count()
-    }).sum::<usize>();
+    let visible = |text: &str| {
+        text.split('\x1b')
+            .map(|part| {
+                part.split_once('m')
+                    .filter(|_| part.starts_with('['))
+                    .map_or(part, |(_, rest)| rest)
+                    .chars()
+                    .count()
+            })
+            .sum::<usize>()
+    };
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
-        cells.map(|cell| visible(cell)).chain([head[column].len()]).max().unwrap_or(0)
+        cells
+            .map(|cell| visible(cell))
+            .chain([head[column].len()])
+            .max()
+            .unwrap_or(0)
     };
     let widths: Vec<_> = (0..head.len()).map(width).collect();
     let line = |cells: &[String]| {
