@@ -203,7 +203,12 @@ fn environment_reaches_a_module_by_its_name() {
     .action;
     assert_eq!(action.command_timeout, Duration::from_secs(5));
     assert_eq!(action.kill_delay, Duration::from_secs(9));
-    assert_eq!(action.allowed_cmds, ["ls", "df -h"]);
+    let patterns: Vec<_> = action
+        .allowed_cmds
+        .iter()
+        .map(|rule| &rule.pattern)
+        .collect();
+    assert_eq!(patterns, ["ls", "df -h"]);
 }
 
 #[test]
@@ -369,6 +374,21 @@ modules:
         ArgType::Text {
             pattern: "[a-z]+".into()
         }
+    );
+}
+
+#[test]
+fn allowed_command_is_an_expression_or_says_more() {
+    let text = "modules: [{ name: action, allowed_cmds: [ls, { pattern: \"df .*\", shell: true, users: [nagios] }] }]";
+    let allowed = config(text).modules.action.allowed_cmds;
+    assert!(!allowed[0].shell);
+    assert!(allowed[1].shell);
+    assert_eq!(allowed[1].users, ["nagios"]);
+    let wrong = "modules: [{ name: action, allowed_cmds: [{ patern: ls }] }]";
+    assert!(
+        problems(wrong)
+            .join("\n")
+            .contains("did you mean 'pattern'?")
     );
 }
 

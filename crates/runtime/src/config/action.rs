@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::section::Section;
+use super::section::{Item, Section};
 
 /// What gorgone-action is told.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -19,8 +19,8 @@ pub struct ActionConfig {
     pub kill_delay: Duration,
     /// Whether only what `allowed_cmds` and `commands` allow may run.
     pub whitelist_cmds: bool,
-    /// Regular expressions; one of them must match the whole command. Each compiles.
-    pub allowed_cmds: Vec<String>,
+    /// What command lines may be run.
+    pub allowed_cmds: Vec<AllowedCommand>,
     /// Commands by name, run without a shell.
     pub commands: BTreeMap<String, CommandTemplate>,
     /// Commands that run at one time.
@@ -29,12 +29,25 @@ pub struct ActionConfig {
     pub queue: usize,
     /// Bytes kept of each of stdout and stderr.
     pub max_output: usize,
-    /// Where the module keeps what it must not forget: which commands it began.
-    pub state_dir: PathBuf,
     /// The engine's pipe where a request names none.
     pub engine_pipe: PathBuf,
     /// How long a write to the engine's pipe may take.
     pub engine_timeout: Duration,
+}
+
+/// A line of `allowed_cmds`: a regular expression, or a mapping that allows more.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct AllowedCommand {
+    /// A regular expression that must match the whole command. It compiles.
+    pub pattern: String,
+    /// Whether a matching line is given to a shell, with all that a shell understands.
+    pub shell: bool,
+    /// Variables that the request may set.
+    pub env: Vec<String>,
+    /// Directories in which the request may start it.
+    pub cwd: Vec<String>,
+    /// Users as whom the request may run it.
+    pub users: Vec<String>,
 }
 
 /// A command that may be run by its name.
@@ -86,17 +99,8 @@ pub(super) fn read(section: Section<'_>, engine: Section<'_>) -> ActionConfig {
 
     section.raw("name");
     section.raw("package");
-    let allowed_cmds = section
-        .texts("allowed_cmds")
-        .into_iter()
-        .filter_map(|(path, text)| match regex(&text) {
-            Ok(()) => Some(text),
-            Err(message) => {
-                section.reader().problem(&path, message);
-                None
-            }
-        })
-        .collect();
+    let allowed_cmds = allowed(&section);
+    let parallel = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) * 4;
     let config = ActionConfig {
         enable: section.flag("enable", false),
         command_timeout: section.seconds("command_timeout", 30, 1..=DAY),
@@ -105,12 +109,9 @@ pub(super) fn read(section: Section<'_>, engine: Section<'_>) -> ActionConfig {
         whitelist_cmds: section.flag("whitelist_cmds", false),
         allowed_cmds,
         commands: templates(&section),
-        max_parallel: section.count("max_parallel", 16, 1..=4096),
+        max_parallel: section.count("max_parallel", parallel, 1..=4096),
         queue: section.count("queue", 10_000, 1..=1_000_000),
-        max_output: section.count("max_output", MIB, 1024..=256 * 1024 * 1024),
-        state_dir: section
-            .file("state_dir")
-            .unwrap_or_else(|| PathBuf::from("local/action")),
+        max_output: section.count("max_output", MIB, 1024..=3 * 1024 * 1024),
         engine_pipe: section
             .file("engine_pipe")
             .or(command_file)
@@ -125,6 +126,41 @@ pub(super) fn read(section: Section<'_>, engine: Section<'_>) -> ActionConfig {
     }
     section.finish();
     config
+}
+
+fn allowed(section: &Section<'_>) -> Vec<AllowedCommand> {
+    let mut allowed = Vec::new();
+    for (path, item) in section.texts_or_sections("allowed_cmds") {
+        match item {
+            Item::Text(pattern) => match regex(&pattern) {
+                Ok(()) => allowed.push(AllowedCommand {
+                    pattern,
+                    ..AllowedCommand::default()
+                }),
+                Err(message) => section.reader().problem(&path, message),
+            },
+            Item::Section(rule) => {
+                if !rule.has("pattern") {
+                    rule.problem(
+                        "pattern",
+                        "is missing: the regular expression of the command",
+                    );
+                }
+                let texts = |key| rule.texts(key).into_iter().map(|(_, text)| text).collect();
+                allowed.push(AllowedCommand {
+                    pattern: rule
+                        .parsed("pattern", |text| regex(text).map(|()| text.to_owned()))
+                        .unwrap_or_default(),
+                    shell: rule.flag("shell", false),
+                    env: texts("env"),
+                    cwd: texts("cwd"),
+                    users: texts("users"),
+                });
+                rule.finish();
+            }
+        }
+    }
+    allowed
 }
 
 fn regex(text: &str) -> Result<(), String> {

@@ -89,8 +89,12 @@ pub struct Limits {
     pub max_tasks: usize,
     /// Bytes of DATA of all requests that were accepted and have not ended.
     pub max_task_bytes: usize,
+    /// GETLOGs that may wait for rows at one time.
+    pub max_waiters: usize,
     /// Module instances that may be READY.
     pub max_modules: usize,
+    /// How long a module that vanished may take to come back before its work counts as lost.
+    pub module_grace: Duration,
     /// Nodes that may be registered.
     pub max_nodes: usize,
     /// Messages that wait for one peer that does not read.
@@ -194,8 +198,10 @@ fn limits(section: &Section<'_>) -> Limits {
         max_sessions: section.count("max_sessions", 100_000, 1..=10_000_000),
         max_tasks: section.count("max_tasks", 100_000, 1..=10_000_000),
         max_task_bytes: section.count("max_task_bytes", 256 * MIB, 65_536..=u64::MAX),
-        max_modules: section.count("max_modules", 256, 1..=65_536),
-        max_nodes: section.count("max_nodes", 20_000, 1..=1_000_000),
+        max_waiters: section.count("max_waiters", 10_000, 1..=1_000_000),
+        max_modules: section.count("max_modules", 1000, 1..=65_536),
+        module_grace: section.seconds("module_grace", 10, 1..=3600),
+        max_nodes: section.count("max_nodes", 100_000, 1..=1_000_000),
         peer_queue: section.count("peer_queue", 1000, 1..=1_000_000),
         handshake_rate: u32::try_from(section.number("handshake_rate", 200, 1..=100_000))
             .unwrap_or(u32::MAX),

@@ -19,6 +19,8 @@ pub(super) struct Layer {
     name: &'static str,
     pub(super) values: Dict,
     pub(super) origins: Origins,
+    /// Sections that this layer only reached into: their place where no other layer has one.
+    pub(super) implied: Origins,
     pub(super) problems: Vec<Problem>,
 }
 
@@ -210,6 +212,10 @@ impl Layer {
     /// YAML is one.
     fn put_path(&mut self, path: &[&str], text: &str, place: Place) {
         let key = path.join(".");
+        for length in 1..path.len() {
+            let section = path[..length].join(".");
+            self.implied.entry(section).or_insert_with(|| place.clone());
+        }
         let value = if text.trim_start().starts_with(['[', '{']) {
             match yaml::parse(text) {
                 Ok(node) => {

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use figment::Figment;
 use figment::value::{Dict, Value};
 
-pub use action::{ActionConfig, ArgType, CommandTemplate};
+pub use action::{ActionConfig, AllowedCommand, ArgType, CommandTemplate};
 pub use core::{CoreConfig, DatabaseConfig, Limits, ServerKind};
 pub use modules::{DbCleanerConfig, ModulesConfig, OtherModule};
 pub use problem::{ConfigError, Place, Problem};
@@ -103,6 +103,7 @@ impl Config {
     pub fn parse(text: &str, sources: &Sources, checks: Checks) -> Result<Loaded, ConfigError> {
         let mut figment = Figment::new();
         let mut origins = Origins::new();
+        let mut implied = Origins::new();
         let mut problems = Vec::new();
         for mut layer in [
             Layer::file(&sources.file, text),
@@ -110,8 +111,12 @@ impl Config {
             Layer::flags(&sources.settings),
         ] {
             origins.append(&mut layer.origins);
+            implied.append(&mut layer.implied);
             problems.append(&mut layer.problems);
             figment = figment.merge(layer);
+        }
+        for (key, place) in implied {
+            origins.entry(key).or_insert(place);
         }
         // What cannot be read as YAML would only be followed by complaints about its absence.
         let unreadable = problems

@@ -167,7 +167,7 @@ impl<'r> Section<'r> {
 
     pub(super) fn seconds(&self, key: &str, default: u64, range: RangeInclusive<u64>) -> Duration {
         let seconds = self
-            .parsed(key, |text| whole(text, &range, " seconds"))
+            .parsed(key, |text| whole(text, &range, " of seconds"))
             .unwrap_or(default);
         Duration::from_secs(seconds)
     }
@@ -223,6 +223,20 @@ impl<'r> Section<'r> {
             .collect()
     }
 
+    /// A list whose items are texts, or mappings that say more.
+    pub(super) fn texts_or_sections(&self, key: &str) -> Vec<(String, Item<'r>)> {
+        self.list(key)
+            .into_iter()
+            .filter_map(|(path, item)| match item {
+                Value::String(_, text) => Some((path, Item::Text(text))),
+                other => {
+                    let section = self.as_section(&path, &other)?;
+                    Some((path, Item::Section(section)))
+                }
+            })
+            .collect()
+    }
+
     /// A list of texts, with the key path of each.
     pub(super) fn texts(&self, key: &str) -> Vec<(String, String)> {
         self.list(key)
@@ -260,6 +274,12 @@ impl<'r> Section<'r> {
                 .problem(&self.path(key), format!("unknown key; {mend}"));
         }
     }
+}
+
+/// An item of [`Section::texts_or_sections`].
+pub(super) enum Item<'r> {
+    Text(String),
+    Section(Section<'r>),
 }
 
 fn kind(value: &Value) -> &'static str {
