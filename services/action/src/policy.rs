@@ -10,7 +10,7 @@ use std::time::Duration;
 use gorgone_protocol::request::command::{Command, Run};
 use regex::Regex;
 
-use crate::settings::{ArgType, CommandTemplate, Settings};
+use crate::settings::{AllowedCommand, ArgType, CommandTemplate, Settings};
 use crate::words::{self, NotWords};
 
 /// A command that may run, and how.
@@ -71,7 +71,7 @@ pub struct BadPattern {
 
 struct Rule {
     pattern: Regex,
-    rule: crate::settings::Rule,
+    rule: AllowedCommand,
 }
 
 struct Template {
@@ -175,7 +175,7 @@ impl Policy {
 
     /// The first rule that allows the line with all that the request says beside it; where
     /// several match the line alone, the error is about the first.
-    fn matching(&self, line: &str, command: &Command) -> Result<&crate::settings::Rule, Refused> {
+    fn matching(&self, line: &str, command: &Command) -> Result<&AllowedCommand, Refused> {
         let mut refused = Refused::NotAllowed;
         for Rule { pattern, rule } in &self.rules {
             if !pattern.is_match(line) {

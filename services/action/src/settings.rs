@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use gorgone_runtime::config::ActionConfig;
-pub use gorgone_runtime::config::{ArgType, CommandTemplate};
+pub use gorgone_runtime::config::{AllowedCommand, ArgType, CommandTemplate};
 
 /// What may be run, how long, and how much of it is kept.
 #[derive(Clone, Debug)]
@@ -21,7 +21,7 @@ pub struct Settings {
     /// Whether only `allowed` and `templates` may run.
     pub whitelist: bool,
     /// What command lines are allowed.
-    pub allowed: Vec<Rule>,
+    pub allowed: Vec<AllowedCommand>,
     /// Commands by name.
     pub templates: BTreeMap<String, CommandTemplate>,
     /// Commands that run at one time.
@@ -37,35 +37,6 @@ pub struct Settings {
     /// The program that `gorgone-action` is: it runs a second time as the guard of what it
     /// started, and to change the user. Without it there is no guard, and no user is changed.
     pub helper: Option<PathBuf>,
-}
-
-/// A line of the allow-list.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Rule {
-    /// A regular expression that must match the whole command.
-    pub pattern: String,
-    /// Whether a matching line is given to the shell, with all that a shell understands.
-    pub shell: bool,
-    /// Variables that the request may set.
-    pub env: Vec<String>,
-    /// Directories in which the request may start it.
-    pub cwd: Vec<String>,
-    /// Users as whom the request may run it.
-    pub users: Vec<String>,
-}
-
-impl Rule {
-    /// A rule that allows command lines and nothing beside them.
-    #[must_use]
-    pub fn new(pattern: &str) -> Self {
-        Self {
-            pattern: pattern.to_owned(),
-            shell: false,
-            env: Vec::new(),
-            cwd: Vec::new(),
-            users: Vec::new(),
-        }
-    }
 }
 
 /// Most that is kept of one stream, whatever the configuration says: the finishing row holds
@@ -100,11 +71,7 @@ impl From<&ActionConfig> for Settings {
             max_timeout: config.max_timeout,
             kill_delay: config.kill_delay,
             whitelist: config.whitelist_cmds,
-            allowed: config
-                .allowed_cmds
-                .iter()
-                .map(|pattern| Rule::new(pattern))
-                .collect(),
+            allowed: config.allowed_cmds.clone(),
             templates: config.commands.clone(),
             slots: config.max_parallel,
             queue: config.queue,

@@ -75,7 +75,6 @@ pub(crate) fn commands(bench: &mut Bench<'_>, data: &Data, control: &Control, ro
     if several {
         in_order(bench, &request.commands, &plans, control, rows);
     } else if let (Some(command), Some(plan)) = (request.commands.first(), plans.first()) {
-        rows.send(Code::Proceed, started(command, None));
         let finished = one(bench, command, plan, None, control, rows);
         let tolerated = command.continue_on_error && finished.failure == Some(Reason::Failed);
         let mut data = finished.row();
@@ -89,12 +88,10 @@ pub(crate) fn commands(bench: &mut Bench<'_>, data: &Data, control: &Control, ro
     }
 }
 
-fn started(command: &Command, index: Option<usize>) -> Value {
+fn started(command: &Command, index: usize) -> Value {
     let mut data = Map::new();
     data.insert("message".into(), "command has started".into());
-    if let Some(index) = index {
-        data.insert("index".into(), index.into());
-    }
+    data.insert("index".into(), index.into());
     if let Some(metadata) = &command.metadata {
         data.insert("metadata".into(), metadata.clone());
     }
@@ -113,7 +110,7 @@ fn in_order(
     let mut failure = None;
     let mut ran = 0;
     for (index, (command, plan)) in commands.iter().zip(plans).enumerate() {
-        rows.send(Code::Proceed, started(command, Some(index)));
+        rows.send(Code::Proceed, started(command, index));
         let finished = one(bench, command, plan, Some(index), control, rows);
         ran += 1;
         summary = finished.row();

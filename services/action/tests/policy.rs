@@ -5,16 +5,23 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use gorgone_action::settings::{ArgType, CommandTemplate, Rule, Settings};
+use gorgone_action::settings::{AllowedCommand, ArgType, CommandTemplate, Settings};
 use gorgone_action::words::{join, split};
 use gorgone_protocol::Code;
 use serde_json::json;
 use support::{Bed, settings};
 
+fn allow(pattern: &str) -> AllowedCommand {
+    AllowedCommand {
+        pattern: pattern.to_owned(),
+        ..AllowedCommand::default()
+    }
+}
+
 fn allowing(rules: &[&str]) -> Settings {
     Settings {
         whitelist: true,
-        allowed: rules.iter().map(|rule| Rule::new(rule)).collect(),
+        allowed: rules.iter().map(|rule| allow(rule)).collect(),
         ..settings()
     }
 }
@@ -92,9 +99,9 @@ async fn nothing_rides_along_behind_a_loose_rule() {
 #[tokio::test]
 async fn rule_may_give_its_lines_to_a_shell() {
     let mut settings = allowing(&[]);
-    settings.allowed = vec![Rule {
+    settings.allowed = vec![AllowedCommand {
         shell: true,
-        ..Rule::new(r"echo [a-z]+ \| tr a-z A-Z")
+        ..allow(r"echo [a-z]+ \| tr a-z A-Z")
     }];
     let (code, data) = Bed::new(&settings).sh("echo hello | tr a-z A-Z").await;
     assert_eq!((code, &data["stdout"]), (Code::Ok, &json!("HELLO\n")));
@@ -118,11 +125,11 @@ async fn argv_is_matched_as_the_line_it_would_be() {
 #[tokio::test]
 async fn environment_directory_and_user_need_a_rule_that_names_them() {
     let mut settings = allowing(&["echo .*"]);
-    settings.allowed.push(Rule {
+    settings.allowed.push(AllowedCommand {
         env: vec!["LANG".into()],
         cwd: vec!["/usr".into()],
         users: vec!["nobody".into()],
-        ..Rule::new("printenv LANG|pwd")
+        ..allow("printenv LANG|pwd")
     });
     let mut bed = Bed::new(&settings);
     for body in [
