@@ -14,20 +14,30 @@ pub enum Error {
         "the key is encrypted with a password; store it without one (openssl pkey -in … -out …)"
     )]
     Encrypted,
-    /// The block holds no RSA private key, neither as PKCS#8 nor as PKCS#1.
-    #[error("not an RSA private key")]
-    NotPrivateKey,
-    /// The block holds no RSA public key, neither as SPKI nor as PKCS#1.
-    #[error("not an RSA public key")]
-    NotPublicKey,
-    /// The RSA key is too short to be safe or too long to be computed with.
+    /// The block holds no RSA private key of a size that is worked with, neither as PKCS#8 nor
+    /// as PKCS#1.
     #[error(
-        "an RSA key of {bits} bits; use {} to {}",
+        "not an RSA private key of {} to {} bits",
+        PublicKey::MIN_BITS,
+        PublicKey::MAX_BITS
+    )]
+    NotPrivateKey,
+    /// The block holds no RSA public key of a size that is worked with, neither as SPKI nor as
+    /// PKCS#1.
+    #[error(
+        "not an RSA public key of {} to {} bits",
+        PublicKey::MIN_BITS,
+        PublicKey::MAX_BITS
+    )]
+    NotPublicKey,
+    /// The body is longer than that of any key that is worked with.
+    #[error(
+        "an RSA key of about {bits} bits; use {} to {}",
         PublicKey::MIN_BITS,
         PublicKey::MAX_BITS
     )]
     RsaSize {
-        /// Bits of its modulus.
+        /// Bits of the whole body.
         bits: usize,
     },
     /// No key pair of that size could be made.
