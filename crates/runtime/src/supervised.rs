@@ -21,7 +21,7 @@ pub const SUPERVISED: &str = "GORGONE_SUPERVISED";
 pub const READY_LINE: &str = "READY";
 
 /// From the supervisor's death to the end of a service that does not end by itself.
-const ORPHAN_BUDGET: Duration = Duration::from_secs(2);
+const ORPHAN_BUDGET: Duration = Duration::from_secs(1);
 
 /// Whether gorgoned started this process.
 pub(crate) fn is_supervised() -> bool {

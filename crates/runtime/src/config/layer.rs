@@ -236,6 +236,26 @@ impl Layer {
     }
 }
 
+/// Where a key stands, or where it would stand: the nearest section that was written.
+pub(super) fn nearest_place(origins: &Origins, key: &str, file: &Path) -> Place {
+    let mut path = key;
+    loop {
+        if let Some(place) = origins.get(path) {
+            return place.clone();
+        }
+        match path.rfind(['.', '[']) {
+            Some(cut) => path = &path[..cut],
+            None => {
+                return Place::File {
+                    path: file.to_owned(),
+                    line: 0,
+                    column: 0,
+                };
+            }
+        }
+    }
+}
+
 fn place_of(at: &dyn Fn(&Node) -> Place, line: u64, column: u64) -> Place {
     at(&Node {
         value: Yaml::Null,

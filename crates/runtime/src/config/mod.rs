@@ -45,6 +45,8 @@ pub struct Config {
     pub core: CoreConfig,
     /// The list `modules`.
     pub modules: ModulesConfig,
+    /// Where each key was written.
+    places: Origins,
 }
 
 /// Where a configuration is read from. Later ones win.
@@ -75,6 +77,17 @@ pub struct Loaded {
 }
 
 impl Config {
+    /// Something to say about a key that only showed when the configuration was put to use:
+    /// with the place where the key stands.
+    #[must_use]
+    pub fn problem(&self, key: &str, message: impl Into<String>) -> Problem {
+        Problem {
+            place: layer::nearest_place(&self.places, key, &self.file),
+            key: key.to_owned(),
+            message: message.into(),
+        }
+    }
+
     /// Reads and checks a configuration.
     ///
     /// # Errors
@@ -163,6 +176,7 @@ fn read(reader: &Reader, values: Dict, file: &Path, checks: Checks) -> Config {
         description: root.text("description").unwrap_or_default(),
         core: core::read(part("gorgonecore"), checks),
         modules: modules::read(reader, part("modules")),
+        places: reader.origins.clone(),
     };
     // Databases of the monitoring application: for modules that this release does not have.
     root.raw("database");

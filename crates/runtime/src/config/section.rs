@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use figment::value::{Dict, Value};
 
-use super::layer::Origins;
-use super::problem::{Place, Problem};
+use super::layer::{Origins, nearest_place};
+use super::problem::Problem;
 
 /// What all sections of one configuration share.
 pub(super) struct Reader {
@@ -34,29 +34,9 @@ impl Reader {
 
     fn note(&self, key: &str, message: impl Into<String>) -> Problem {
         Problem {
-            place: self.place(key),
+            place: nearest_place(&self.origins, key, &self.file),
             key: key.to_owned(),
             message: message.into(),
-        }
-    }
-
-    /// Where a key stands, or where it would stand: the nearest section that was written.
-    fn place(&self, key: &str) -> Place {
-        let mut path = key;
-        loop {
-            if let Some(place) = self.origins.get(path) {
-                return place.clone();
-            }
-            match path.rfind(['.', '[']) {
-                Some(cut) => path = &path[..cut],
-                None => {
-                    return Place::File {
-                        path: self.file.clone(),
-                        line: 0,
-                        column: 0,
-                    };
-                }
-            }
         }
     }
 }

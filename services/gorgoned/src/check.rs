@@ -1,0 +1,33 @@
+//! `gorgoned check`: what is wrong with a configuration, for people and scripts.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use gorgone_runtime::config::Config;
+use gorgone_runtime::{Flags, Service, exit};
+
+/// Tells everything that is wrong, and whether that is something.
+pub(crate) fn check(flags: &Flags) -> ExitCode {
+    let (lines, code) = match Config::load(&flags.sources(), Service::SUPERVISOR.checks()) {
+        Ok(loaded) => {
+            let mut lines: Vec<String> = loaded
+                .warnings
+                .iter()
+                .map(|warning| format!("warning: {warning}"))
+                .collect();
+            lines.push("configuration is fine".to_owned());
+            (lines, exit::OK)
+        }
+        Err(error) => {
+            let lines = error
+                .problems
+                .iter()
+                .map(|problem| format!("error: {problem}"));
+            (lines.collect(), exit::CONFIGURATION)
+        }
+    };
+    let mut out = std::io::stdout().lock();
+    // Whoever closed our output knows the answer from the exit code.
+    let _ = writeln!(out, "{}", lines.join("\n"));
+    ExitCode::from(code)
+}

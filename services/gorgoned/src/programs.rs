@@ -1,0 +1,74 @@
+//! Which programs there are, and where.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+use gorgone_runtime::config::Config;
+
+/// Core, without which nothing else starts.
+pub(crate) const CORE: &str = "gorgone-core";
+const ACTION: &str = "gorgone-action";
+
+/// The modules that the configuration enables, by their programs' names.
+pub(crate) fn enabled(config: &Config) -> Vec<&'static str> {
+    let mut programs = Vec::new();
+    if config.modules.action.enable {
+        programs.push(ACTION);
+    }
+    programs
+}
+
+/// Whether a running program must start anew to follow the change: it follows all others by
+/// itself, on SIGHUP.
+pub(crate) fn must_restart(program: &str, old: &Config, new: &Config) -> bool {
+    if program == CORE {
+        // Who may open a session is followed at once, and so are times that are read anew.
+        let mut followed = old.core.clone();
+        followed
+            .authorized_clients
+            .clone_from(&new.core.authorized_clients);
+        followed.timeout = new.core.timeout;
+        return followed != new.core;
+    }
+    old.core.id != new.core.id
+        || old.core.internal != new.core.internal
+        || old.core.hostname != new.core.hostname
+        || old.modules.action != new.modules.action
+}
+
+/// Finds programs: in the folder that was named, else beside gorgoned, else in PATH.
+#[derive(Debug)]
+pub(crate) struct Programs {
+    folder: Option<PathBuf>,
+}
+
+impl Programs {
+    pub(crate) const fn new(folder: Option<PathBuf>) -> Self {
+        Self { folder }
+    }
+
+    /// The file of a program.
+    pub(crate) fn find(&self, name: &str) -> anyhow::Result<PathBuf> {
+        if let Some(folder) = &self.folder {
+            let file = folder.join(name);
+            if file.is_file() {
+                return Ok(file);
+            }
+            bail!("{} is missing", file.display());
+        }
+        let own = std::env::current_exe().ok();
+        let beside = own.as_deref().and_then(Path::parent).map(Path::to_owned);
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        beside
+            .into_iter()
+            .chain(std::env::split_paths(&path))
+            .map(|folder| folder.join(name))
+            .find(|file| file.is_file())
+            .ok_or_else(|| {
+                anyhow::anyhow!(
+                    "cannot find the program {name} beside gorgoned or in PATH; \
+                     'cargo build --bins' makes it, --bin-dir names its folder"
+                )
+            })
+    }
+}
