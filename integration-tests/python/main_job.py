@@ -87,7 +87,7 @@ assert (code, data["message"]) == (0, "message inserted"), data
 assert json.loads(client.rows("put-by-python")[0]["data"]) == {"n": "é\U0001f600"}
 
 # Answers to bad input, as they are documented.
-client.say("nonsense")
+client.say("[nonsense")
 assert client.answer() == ("ACK", "", 1, {"message": "request not well formatted"})
 client.say("[PING] [x] []")
 assert client.answer() == ("ACK", "", 1, {"message": "request not well formatted"})
