@@ -5,12 +5,14 @@
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-build: ## build what users run into target/release
+run: ## build, start gorgoned with SQLite below local/, run a first command, stay up
+	deploy/local/setup build
+	cargo build --locked --bins
+	deploy/local/run
+
+build: ## build what goes to other machines into target/release: optimised, which takes longer
 	deploy/local/setup build
 	cargo build --release --locked --bins
-
-run: build ## start gorgoned with SQLite below local/, run a first command, stay up
-	deploy/local/run
 
 test: lint unit fuzz ## everything that must hold
 
