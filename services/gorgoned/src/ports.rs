@@ -11,7 +11,7 @@ use gorgone_runtime::config::Config;
 use tokio::time::{Instant, sleep};
 
 /// What a gorgoned left behind that was killed ends within this time.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_millis(1500);
 
 /// Waits until the ports of the configuration are free.
 pub(crate) async fn free(config: &Config) -> anyhow::Result<()> {

@@ -371,13 +371,17 @@ fn check_pem(section: &Section<'_>, key: &str, path: &Path, label: &str) -> bool
             false
         }
         Err(error) => {
+            let folder = path.parent().unwrap_or(Path::new("."));
             let mend = match error.kind() {
-                std::io::ErrorKind::NotFound => {
-                    "make one with 'gorgonectl keys generate'; relative paths begin at the \
-                     directory in which the daemon was started"
+                std::io::ErrorKind::NotFound => format!(
+                    "make one with 'gorgonectl keys generate {}'; relative paths begin at the \
+                     directory in which the daemon is started",
+                    folder.display()
+                ),
+                std::io::ErrorKind::PermissionDenied => {
+                    "give it to the user that runs the daemon".to_owned()
                 }
-                std::io::ErrorKind::PermissionDenied => "give it to the user that runs the daemon",
-                _ => "it must be a readable PEM file",
+                _ => "it must be a readable PEM file".to_owned(),
             };
             section.problem(key, format!("cannot read {shown}: {error}; {mend}"));
             false
