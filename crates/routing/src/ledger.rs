@@ -1,12 +1,12 @@
 //! The tasks that were accepted and have not ended, and who waits in line.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 
 use gorgone_protocol::{Action, Message, Target, Token};
 
 use crate::outbox::{Ack, Ending};
-use crate::{Runner, Task, TaskState};
+use crate::{NewRow, Runner, Task, TaskState};
 
 /// A task and what is on its way to the store about it.
 #[derive(Debug)]
@@ -17,6 +17,15 @@ pub(crate) struct Entry {
     /// Whether its runner may have got it: set when the hand-over is sent, which is after the
     /// hand-over is durable.
     pub(crate) delivered: bool,
+    /// Whether it was handed over to the same runner more than once, or before the restart:
+    /// one message that did not arrive then proves nothing.
+    pub(crate) repeated: bool,
+    /// Whether to hand it over again when its runner says READY.
+    pub(crate) again: bool,
+    /// Who had it last, also while it waits to be run again.
+    pub(crate) last_runner: Option<Runner>,
+    /// Its place in line: the order of acceptance, or behind all others after its runner died.
+    pub(crate) place: u64,
     /// Whether its end is on the way to the store.
     pub(crate) ending: bool,
     /// Whom to acknowledge the acceptance to.
@@ -24,6 +33,48 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    pub(crate) fn new(task: Task, durable: bool, askers: Vec<Ack>) -> Self {
+        Self {
+            task,
+            durable,
+            delivered: false,
+            repeated: false,
+            again: false,
+            last_runner: None,
+            place: 0,
+            ending: false,
+            askers,
+        }
+    }
+
+    pub(crate) fn into_runner(self) -> Option<Runner> {
+        match self.task.state {
+            TaskState::Queued => None,
+            TaskState::Sent(runner) | TaskState::Begun(runner) => Some(runner),
+        }
+    }
+
+    /// Whether it is meant for a runner that has not been told yet, as an attempt of its own.
+    fn is_new_attempt(&self) -> bool {
+        self.runner().is_some() && !self.delivered && self.last_runner.as_ref() != self.runner()
+    }
+
+    /// Whether a runner may have begun it, in this hand-over or an earlier one.
+    pub(crate) fn may_have_begun(&self) -> bool {
+        self.task.attempt > u32::from(self.is_new_attempt())
+    }
+
+    /// It was not handed over after all.
+    pub(crate) fn not_handed_over(&mut self) {
+        if self.delivered || self.is_new_attempt() {
+            self.task.attempt = self.task.attempt.saturating_sub(1);
+        }
+        if self.delivered {
+            self.last_runner = None;
+        }
+        self.task.state = TaskState::Queued;
+    }
+
     pub(crate) fn runner(&self) -> Option<&Runner> {
         match &self.task.state {
             TaskState::Queued => None,
@@ -48,14 +99,26 @@ impl Entry {
     }
 }
 
+/// An end that the store refused to write; it is tried again.
+#[derive(Debug)]
+pub(crate) struct Unwritten {
+    pub(crate) token: Token,
+    pub(crate) ending: Ending,
+    /// The runner's own row, where the runner does not say it again.
+    pub(crate) row: Option<(NewRow, Option<Ack>)>,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     tasks: HashMap<Token, Entry>,
-    queues: HashMap<Action, VecDeque<Token>>,
+    /// Per action who waits, by place: also those whose acceptance is on its way to the store.
+    lines: BTreeMap<Action, BTreeMap<u64, Token>>,
+    /// Per action the places of those whose hand-over is on its way to the store.
+    leaving: BTreeMap<Action, BTreeSet<u64>>,
+    next_place: u64,
     expiry: BinaryHeap<Reverse<(i64, Token)>>,
     bytes: usize,
-    /// Ends that the store refused to write; they are tried again.
-    pub(crate) unwritten: Vec<(Token, Ending)>,
+    pub(crate) unwritten: Vec<Unwritten>,
 }
 
 impl Ledger {
@@ -75,36 +138,105 @@ impl Ledger {
         self.tasks.get_mut(token)
     }
 
-    pub(crate) fn insert(&mut self, entry: Entry) {
+    /// Adds a task; behind all others, if it is to wait in line.
+    pub(crate) fn insert(&mut self, mut entry: Entry) {
+        entry.place = self.next_place();
         self.bytes += entry.task.data.as_str().len();
+        if entry.runner().is_some() && !entry.delivered {
+            self.leaving
+                .entry(entry.task.action.clone())
+                .or_default()
+                .insert(entry.place);
+        }
+        if entry.task.state == TaskState::Queued {
+            self.lines
+                .entry(entry.task.action.clone())
+                .or_default()
+                .insert(entry.place, entry.task.token.clone());
+        }
         self.tasks.insert(entry.task.token.clone(), entry);
     }
 
     pub(crate) fn remove(&mut self, token: &Token) -> Option<Entry> {
         let entry = self.tasks.remove(token)?;
         self.bytes = self.bytes.saturating_sub(entry.task.data.as_str().len());
+        self.leave_line(&entry.task.action, entry.place);
+        self.has_left(&entry.task.action, entry.place);
         Some(entry)
     }
 
-    /// Puts a queued task at the end of its line.
-    pub(crate) fn enqueue(&mut self, token: &Token) {
-        if let Some(queue) = self.queue_of(token) {
-            queue.push_back(token.clone());
+    fn next_place(&mut self) -> u64 {
+        self.next_place += 1;
+        self.next_place
+    }
+
+    /// Puts a task that nobody has any more back to its place in line.
+    pub(crate) fn line_up(&mut self, token: &Token) {
+        if let Some(entry) = self.tasks.get_mut(token) {
+            let (action, place) = (entry.task.action.clone(), entry.place);
+            entry.task.state = TaskState::Queued;
+            entry.delivered = false;
+            entry.repeated = false;
+            entry.again = false;
+            self.has_left(&action, place);
+            self.lines
+                .entry(action)
+                .or_default()
+                .insert(place, token.clone());
+            self.watch_expiry(token);
         }
     }
 
-    /// Puts a task that could not be handed over back to the head of its line.
-    pub(crate) fn enqueue_first(&mut self, token: &Token) {
-        if let Some(queue) = self.queue_of(token) {
-            queue.push_front(token.clone());
+    /// Puts a task that is to be run again behind all others.
+    pub(crate) fn line_up_last(&mut self, token: &Token) {
+        let place = self.next_place();
+        if let Some(entry) = self.tasks.get_mut(token) {
+            entry.place = place;
+        }
+        self.line_up(token);
+    }
+
+    pub(crate) fn leave_line(&mut self, action: &Action, place: u64) {
+        if let Some(line) = self.lines.get_mut(action) {
+            line.remove(&place);
+            if line.is_empty() {
+                self.lines.remove(action);
+            }
         }
     }
 
-    fn queue_of(&mut self, token: &Token) -> Option<&mut VecDeque<Token>> {
-        let entry = self.tasks.get_mut(token)?;
-        entry.delivered = false;
+    /// Takes the first out of its line, for a runner.
+    pub(crate) fn leave_for_runner(&mut self, action: &Action, place: u64) {
+        self.leave_line(action, place);
+        self.leaving
+            .entry(action.clone())
+            .or_default()
+            .insert(place);
+    }
+
+    /// It is with its runner, or will not get there.
+    pub(crate) fn has_left(&mut self, action: &Action, place: u64) {
+        if let Some(leaving) = self.leaving.get_mut(action) {
+            leaving.remove(&place);
+            if leaving.is_empty() {
+                self.leaving.remove(action);
+            }
+        }
+    }
+
+    /// Whether nobody who was accepted earlier waits, or waits to leave.
+    pub(crate) fn is_its_turn(&mut self, action: &Action, place: u64) -> bool {
+        let leaving = self.leaving.get(action).and_then(BTreeSet::first);
+        leaving.is_none_or(|first| *first >= place)
+            && !matches!(self.first(action), Some((first, _, true)) if first < place)
+    }
+
+    /// Remembers when a task that waits expires.
+    pub(crate) fn watch_expiry(&mut self, token: &Token) {
+        let Some(entry) = self.tasks.get(token) else {
+            return;
+        };
         let expiry = Reverse((entry.task.expires_ms, token.clone()));
-        let action = entry.task.action.clone();
         // Entries of tasks that left the line stay in the heap until their time; they must not
         // outnumber the tasks that are alive.
         if self.expiry.len() > 2 * self.tasks.len() + 1024 {
@@ -113,7 +245,6 @@ impl Ledger {
             self.expiry = kept.into();
         }
         self.expiry.push(expiry);
-        Some(self.queues.entry(action).or_default())
     }
 
     fn waits(&self, token: &Token) -> bool {
@@ -122,28 +253,26 @@ impl Ledger {
         })
     }
 
-    /// The head of an action's line, skipping those that are no longer in it.
-    pub(crate) fn first(&mut self, action: &Action) -> Option<Token> {
+    /// Who is first in an action's line, with its place, and whether it may be handed over:
+    /// not while its acceptance is on its way to the store.
+    pub(crate) fn first(&mut self, action: &Action) -> Option<(u64, Token, bool)> {
         loop {
-            let token = self.queues.get(action)?.front()?.clone();
-            if self.waits(&token) {
-                return Some(token);
+            let (place, token) = self.lines.get(action)?.first_key_value()?;
+            let (place, token) = (*place, token.clone());
+            match self.tasks.get(&token) {
+                Some(entry) if !entry.ending => return Some((place, token, entry.durable)),
+                _ => self.leave_line(action, place),
             }
-            self.drop_first(action);
         }
     }
 
-    pub(crate) fn drop_first(&mut self, action: &Action) {
-        if let Some(queue) = self.queues.get_mut(action) {
-            queue.pop_front();
-            if queue.is_empty() {
-                self.queues.remove(action);
-            }
-        }
+    /// Where a task stands or stood in line.
+    pub(crate) fn place(&self, token: &Token) -> u64 {
+        self.tasks.get(token).map_or(0, |entry| entry.place)
     }
 
     pub(crate) fn waiting_actions(&self) -> Vec<Action> {
-        self.queues.keys().cloned().collect()
+        self.lines.keys().cloned().collect()
     }
 
     /// A waiting task whose time has passed.

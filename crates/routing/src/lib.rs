@@ -3,8 +3,10 @@
 //! A pure state machine: events in, effects out, time as an argument. It does not know what
 //! ZeroMQ, SQL, a thread or a clock is; `services/core` does what it wants done.
 
+mod cancel;
 mod counters;
 mod delivery;
+mod durable;
 mod event;
 mod ledger;
 mod modules;

@@ -1,6 +1,6 @@
 //! Which modules there are, what they offer, and whether they are still there.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use gorgone_protocol::request::ready::Ready;
@@ -34,7 +34,7 @@ pub(crate) struct Instance {
     /// Whether its life is told by its connection, because it names no epoch.
     mortal: bool,
     /// What was handed over to it, or is about to be.
-    pub(crate) held: HashSet<Token>,
+    pub(crate) held: BTreeSet<Token>,
 }
 
 impl Instance {
@@ -56,8 +56,8 @@ impl Instance {
 
 /// What a READY means for the work that was handed over before.
 pub(crate) enum Welcome {
-    /// The same life goes on; these tokens it does not have, and gets again.
-    Back(Vec<Token>),
+    /// The same life goes on and holds these tokens; true: it says that it does not have it.
+    Back(Vec<(Token, bool)>),
     /// A new life; these tokens died with the old one.
     Reborn(Vec<Token>),
     /// There are too many modules.
@@ -66,7 +66,7 @@ pub(crate) enum Welcome {
 
 #[derive(Debug, Default)]
 pub(crate) struct Modules {
-    by_instance: HashMap<String, Instance>,
+    by_instance: BTreeMap<String, Instance>,
     /// Turns among equally free instances.
     turn: usize,
 }
@@ -99,7 +99,7 @@ impl Modules {
                 last_word: now,
                 away_since: Some(now),
                 mortal: false,
-                held: HashSet::new(),
+                held: BTreeSet::new(),
             });
         if !instance.actions.contains(action) {
             instance.actions.push(action.clone());
@@ -145,16 +145,13 @@ impl Modules {
                     instance.heartbeat = heartbeat;
                     instance.last_word = now;
                     instance.away_since = None;
-                    let missing = ready.running.as_ref().map(|running| {
-                        let running: HashSet<_> = running.iter().collect();
-                        instance
-                            .held
-                            .iter()
-                            .filter(|token| !running.contains(token))
-                            .cloned()
-                            .collect()
+                    let running = ready.running.as_ref();
+                    let running = running.map(|running| running.iter().collect::<HashSet<_>>());
+                    let held = instance.held.iter().map(|token| {
+                        let missing = running.as_ref().is_some_and(|all| !all.contains(token));
+                        (token.clone(), missing)
                     });
-                    return Welcome::Back(missing.unwrap_or_default());
+                    return Welcome::Back(held.collect());
                 }
                 std::mem::take(&mut instance.held).into_iter().collect()
             }
@@ -180,7 +177,7 @@ impl Modules {
                 last_word: now,
                 away_since: None,
                 mortal: ready.epoch.is_none(),
-                held: HashSet::new(),
+                held: BTreeSet::new(),
             },
         );
         Welcome::Reborn(old)

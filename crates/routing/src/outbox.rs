@@ -6,8 +6,8 @@ use std::collections::{HashMap, VecDeque};
 use gorgone_protocol::request::nodes::NodeDefinition;
 use gorgone_protocol::{Answer, NodeId, Token};
 
-use crate::Record;
 use crate::event::{BatchId, Effect, Origin};
+use crate::{NewRow, Record};
 
 /// Whom to acknowledge something to: the peer, and the token of its message.
 pub(crate) type Ack = (Origin, Token);
@@ -27,6 +27,8 @@ pub(crate) enum After {
     Finished {
         token: Token,
         ending: Ending,
+        /// The runner's row, where the runner does not say it again if it cannot be written.
+        row: Option<Box<NewRow>>,
         ack: Option<Ack>,
     },
     /// A node is known.
@@ -40,8 +42,8 @@ pub(crate) enum After {
 pub(crate) enum Ending {
     /// Its runner said so; `cancelled` tells whether it says that it was cancelled.
     ByRunner { cancelled: bool },
-    /// It never began, because somebody cancelled it.
-    CancelledUnbegun,
+    /// Somebody cancelled it while nobody had it; in these words.
+    CancelledInLine(&'static str),
     /// Core ended it for another reason, which is tried again if the store fails.
     ByCore {
         reason: gorgone_protocol::Reason,

@@ -10,7 +10,7 @@
 //! module when the hand-over is durable: whatever is killed, the store knows who may have
 //! begun what. The router does not know what ZeroMQ, SQL or a clock is.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gorgone_protocol::request::cancel::Cancel;
@@ -29,7 +29,7 @@ use crate::modules::{Modules, Welcome};
 use crate::nodes::Nodes;
 use crate::outbox::{Ack, Outbox};
 use crate::waiters::Waiters;
-use crate::{NewRow, Record, TaskState};
+use crate::{NewRow, Record};
 
 /// The words that every daemon in the field uses for a daemon that ends.
 const STOPPING: &str = "gorgone is stopping/restarting. Not proceed request.";
@@ -45,6 +45,8 @@ const WALL_CLOCK_CHECK: Duration = Duration::from_secs(5);
 pub(crate) struct CancelWaiter {
     pub(crate) ack: Ack,
     pub(crate) deadline: Duration,
+    /// Whether the runner was told.
+    pub(crate) told: bool,
 }
 
 /// The state machine behind core.
@@ -58,7 +60,7 @@ pub struct Router {
     pub(crate) modules: Modules,
     pub(crate) nodes: Nodes,
     pub(crate) waiters: Waiters,
-    pub(crate) cancels: HashMap<Token, Vec<CancelWaiter>>,
+    pub(crate) cancels: BTreeMap<Token, Vec<CancelWaiter>>,
     counters: Counters,
     /// After a failed write: when to try again what can wait.
     pub(crate) retry_at: Option<Duration>,
@@ -78,7 +80,7 @@ impl Router {
             modules: Modules::default(),
             nodes: Nodes::default(),
             waiters: Waiters::default(),
-            cancels: HashMap::new(),
+            cancels: BTreeMap::new(),
             counters: Counters::default(),
             retry_at: None,
             stopping: false,
@@ -165,18 +167,12 @@ impl Router {
     fn timeout(&mut self) {
         let now = self.now;
         self.waiters.expire(now.monotonic, &mut self.out);
-        for token in self
+        let lost = self
             .modules
-            .expire(now.monotonic, self.settings.module_grace)
-        {
-            self.runner_died(&token);
-        }
+            .expire(now.monotonic, self.settings.module_grace);
+        self.runners_died(lost);
         while let Some(token) = self.ledger.pop_expired(now.unix_ms) {
-            self.end(
-                &token,
-                Reason::Expired,
-                "its time to live passed before it could begin",
-            );
+            self.expired(&token);
         }
         self.expire_cancels();
         if self.retry_at.is_some_and(|at| at <= now.monotonic) {
@@ -342,7 +338,7 @@ impl Router {
         let live = subject.filter(|subject| self.ledger.get(subject).is_some());
         match live {
             Some(subject) => self.row_of_task(from, token, &subject, row),
-            None if row.sequence.is_some() => {
+            None if row.sequence.is_some() && matches!(from, Origin::Module(_)) => {
                 // The task has ended meanwhile; nothing may follow its terminal row.
                 self.acknowledge((from, token), "the token has ended");
             }
@@ -436,16 +432,13 @@ impl Router {
                 let words = "too many modules";
                 return self.out.answer(from, Answer::busy(token, words));
             }
-            Welcome::Back(missing) => {
-                for subject in missing {
-                    self.hand_over_again(&subject);
+            Welcome::Back(mut held) => {
+                held.sort_by_key(|(subject, _)| self.ledger.place(subject));
+                for (subject, missing) in held {
+                    self.welcome_back(&subject, missing);
                 }
             }
-            Welcome::Reborn(lost) => {
-                for subject in lost {
-                    self.runner_died(&subject);
-                }
-            }
+            Welcome::Reborn(lost) => self.runners_died(lost),
         }
         let data = Data::from_value(&json!({ "message": "ready" }));
         self.out.answer(from, Answer::ok(token, data));
@@ -470,9 +463,5 @@ impl Router {
     pub(crate) fn is_full(&self, more: usize) -> bool {
         self.ledger.len() >= self.settings.max_tasks
             || self.ledger.bytes() + more > self.settings.max_task_bytes
-    }
-
-    pub(crate) fn state_of(&self, token: &Token) -> Option<&TaskState> {
-        self.ledger.get(token).map(|entry| &entry.task.state)
     }
 }

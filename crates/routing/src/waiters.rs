@@ -1,6 +1,6 @@
 //! GETLOGs that wait for a token to end, or for its next row.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use gorgone_protocol::Token;
@@ -30,7 +30,7 @@ struct Waiter {
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
     next: u64,
-    all: HashMap<WaiterId, Waiter>,
+    all: BTreeMap<WaiterId, Waiter>,
     by_token: HashMap<String, Vec<WaiterId>>,
     by_deadline: BTreeSet<(Duration, WaiterId)>,
 }

@@ -1,0 +1,109 @@
+//! CANCEL: ending a task that was accepted earlier, and telling the truth about it.
+
+use gorgone_protocol::request::cancel::Cancel;
+use gorgone_protocol::{Action, Answer, Data, Headers, Message, Token};
+
+use crate::event::Effect;
+use crate::ledger::Entry;
+use crate::outbox::{Ack, Ending};
+use crate::router::{CANCEL_PATIENCE, CancelWaiter, Router};
+
+impl Router {
+    pub(crate) fn cancel_task(&mut self, ack: Ack, subject: Token) {
+        let Some(entry) = self.ledger.get(&subject) else {
+            let (to, token) = ack;
+            return self.out.push(Effect::CancelLookup { to, token, subject });
+        };
+        if !entry.durable {
+            let words = "the request is just being accepted; try again";
+            return self.out.answer(ack.0, Answer::busy(Some(ack.1), words));
+        }
+        // What is not with a runner, or not yet, ends here.
+        let with_runner = entry.runner().is_some() && entry.delivered;
+        let words = if entry.may_have_begun() {
+            "cancelled before it was run again"
+        } else {
+            "cancelled before it began"
+        };
+        self.cancels
+            .entry(subject.clone())
+            .or_default()
+            .push(CancelWaiter {
+                ack,
+                deadline: self.now.monotonic + CANCEL_PATIENCE,
+                told: false,
+            });
+        if with_runner {
+            self.tell_runner(&subject);
+        } else {
+            self.write_end(&subject, Ending::CancelledInLine(words));
+        }
+    }
+
+    /// The runner of a task is back: somebody may have wanted the task's end meanwhile.
+    pub(crate) fn cancel_again(&mut self, subject: &Token) {
+        if self.cancels.contains_key(subject) {
+            self.tell_runner(subject);
+        }
+    }
+
+    fn tell_runner(&mut self, subject: &Token) {
+        let runner = self.ledger.get(subject).and_then(Entry::runner);
+        let Some(module) = runner.and_then(|runner| self.modules.address(runner)) else {
+            return;
+        };
+        let body = Data::from_value(&Cancel {
+            token: subject.clone(),
+        });
+        self.out.push(Effect::Deliver {
+            module,
+            message: Message::new(Action::Cancel, None, body),
+            headers: Headers::default(),
+        });
+        for waiter in self.cancels.get_mut(subject).into_iter().flatten() {
+            waiter.told = true;
+        }
+    }
+
+    pub(crate) fn expire_cancels(&mut self) {
+        let now = self.now.monotonic;
+        let mut late = Vec::new();
+        self.cancels.retain(|_, waiters| {
+            let (expired, rest) = std::mem::take(waiters)
+                .into_iter()
+                .partition(|waiter| waiter.deadline <= now);
+            *waiters = rest;
+            late.extend::<Vec<CancelWaiter>>(expired);
+            !waiters.is_empty()
+        });
+        for waiter in late {
+            if waiter.told {
+                let words = "its runner was told to end it, and has not said yet that it did";
+                self.acknowledge(waiter.ack, words);
+            } else {
+                let words = "its runner cannot be reached at the moment; try again";
+                self.refuse(waiter.ack.0, Some(waiter.ack.1), words);
+            }
+        }
+    }
+
+    pub(crate) fn tell_cancellers(&mut self, token: &Token, ending: &Ending) {
+        for waiter in self.cancels.remove(token).unwrap_or_default() {
+            match ending {
+                Ending::CancelledInLine(words) => self.acknowledge(waiter.ack, words),
+                Ending::ByRunner { cancelled: true } => {
+                    self.acknowledge(waiter.ack, "killed while it ran");
+                }
+                Ending::ByRunner { cancelled: false } => {
+                    let (to, token) = waiter.ack;
+                    self.refuse(to, Some(token), "it was already over");
+                }
+                Ending::ByCore { reason, .. } => {
+                    let (to, token) = waiter.ack;
+                    let words = format!("it was already over: {reason}");
+                    self.refuse(to, Some(token), &words);
+                }
+            }
+        }
+    }
+}

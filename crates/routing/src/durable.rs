@@ -1,0 +1,237 @@
+//! What follows when the store has written a record, or has not.
+
+use gorgone_protocol::{Answer, Reason, Token};
+use serde_json::json;
+
+use crate::event::{BatchId, Effect, Origin, WriteFailure};
+use crate::ledger::{Entry, Unwritten};
+use crate::outbox::{After, Ending};
+use crate::router::{RETRY_AFTER, Router};
+use crate::{Record, Written};
+
+impl Router {
+    pub(crate) fn written(&mut self, batch: BatchId, result: Result<Vec<Written>, WriteFailure>) {
+        let afters = self.out.settle(batch);
+        match result {
+            Ok(written) => {
+                let mut rows = false;
+                for (after, written) in afters.into_iter().zip(written) {
+                    rows |= matches!(written, Written::Row(_));
+                    self.durable(after, &written);
+                }
+                if rows {
+                    self.out.push(Effect::NewRows);
+                }
+                if self.retry_at.is_some() {
+                    self.retry();
+                }
+            }
+            Err(failure) => {
+                self.retry_at = Some(self.now.monotonic + RETRY_AFTER);
+                for after in afters {
+                    self.not_written(after, &failure);
+                }
+            }
+        }
+    }
+
+    fn durable(&mut self, after: After, written: &Written) {
+        match after {
+            After::Nothing => {}
+            After::Accepted(token) => self.accepted(&token, written),
+            After::Handed(token) => self.hand_over(&token),
+            After::Row { token, ack } => {
+                self.waiters.row_arrived(&token, &mut self.out);
+                match (ack, written) {
+                    (Some((to, ack)), Written::Ignored) if matches!(to, Origin::Client(_)) => {
+                        self.refuse(
+                            to,
+                            Some(ack),
+                            "the token belongs to a request that has ended",
+                        );
+                    }
+                    (Some(ack), _) => self.acknowledge(ack, "message inserted"),
+                    (None, _) => {}
+                }
+            }
+            After::Finished {
+                token, ending, ack, ..
+            } => {
+                let runner = self.ledger.remove(&token).and_then(Entry::into_runner);
+                if let Some(runner) = runner {
+                    self.free(&runner, &token);
+                }
+                self.waiters.token_ended(token.as_str(), &mut self.out);
+                self.tell_cancellers(&token, &ending);
+                if let Some(ack) = ack {
+                    let words = match written {
+                        Written::Ignored => "the token has ended",
+                        _ => "message inserted",
+                    };
+                    self.acknowledge(ack, words);
+                }
+            }
+            After::NodePut(definition, ack) => {
+                self.nodes.put(*definition);
+                if let Some(ack) = ack {
+                    self.acknowledge(ack, "nodes registered");
+                }
+            }
+            After::NodeDropped(id, ack) => {
+                self.nodes.remove(id);
+                if let Some(ack) = ack {
+                    self.acknowledge(ack, "nodes unregistered");
+                }
+            }
+        }
+    }
+
+    fn accepted(&mut self, token: &Token, written: &Written) {
+        if let Written::Duplicate { same } = written {
+            let Some(entry) = self.ledger.remove(token) else {
+                return;
+            };
+            if let Some(runner) = entry.runner() {
+                self.free(runner, token);
+            }
+            for ack in entry.askers {
+                if *same {
+                    self.acknowledge(ack, "already accepted");
+                } else {
+                    self.refuse(ack.0, Some(ack.1), "the token is used by another request");
+                }
+            }
+            return self.waiters.token_ended(token.as_str(), &mut self.out);
+        }
+        let Some(entry) = self.ledger.get_mut(token) else {
+            return;
+        };
+        entry.durable = true;
+        let askers = std::mem::take(&mut entry.askers);
+        let action = entry.task.action.clone();
+        let handed = entry.runner().is_some();
+        for ack in askers {
+            self.acknowledge(ack, "accepted");
+        }
+        if handed {
+            self.hand_over(token);
+        } else {
+            self.ledger.watch_expiry(token);
+            self.schedule(&action);
+        }
+    }
+
+    fn not_written(&mut self, after: After, failure: &WriteFailure) {
+        let words = &failure.message;
+        match after {
+            After::Nothing => {}
+            After::Accepted(token) => {
+                let Some(entry) = self.ledger.remove(&token) else {
+                    return;
+                };
+                if let Some(runner) = entry.runner() {
+                    self.modules.release(runner, &token);
+                }
+                for (to, token) in entry.askers {
+                    self.unavailable(to, token, words);
+                }
+                self.waiters.token_ended(token.as_str(), &mut self.out);
+            }
+            After::Handed(token) => {
+                let Some(entry) = self.ledger.get_mut(&token) else {
+                    return;
+                };
+                let runner = entry.runner().cloned();
+                entry.not_handed_over();
+                self.ledger.line_up(&token);
+                if let Some(runner) = runner {
+                    self.modules.release(&runner, &token);
+                }
+            }
+            After::Finished {
+                token,
+                ending,
+                row: Some(row),
+                ack,
+            } => {
+                // Its sender does not say it again: it is kept here, and acknowledged later.
+                self.ledger.unwritten.push(Unwritten {
+                    token,
+                    ending,
+                    row: Some((*row, ack)),
+                });
+            }
+            After::Finished {
+                token,
+                ending,
+                row: None,
+                ack,
+            } => {
+                self.not_finished(&token, ending);
+                if let Some((to, ack)) = ack {
+                    self.unavailable(to, ack, words);
+                }
+            }
+            After::Row { ack, .. } | After::NodePut(_, ack) | After::NodeDropped(_, ack) => {
+                if let Some((to, ack)) = ack {
+                    self.unavailable(to, ack, words);
+                }
+            }
+        }
+    }
+
+    fn not_finished(&mut self, token: &Token, ending: Ending) {
+        let Some(entry) = self.ledger.get_mut(token) else {
+            return;
+        };
+        entry.ending = false;
+        let mut unwritten = Some(ending);
+        if let Some(Ending::ByRunner { .. }) = unwritten {
+            // The runner keeps the row and says it again; unless it is gone by then.
+            let gone = match entry.runner().cloned() {
+                Some(runner) => !self.modules.hold(&runner, token),
+                None => {
+                    self.ledger.line_up(token);
+                    false
+                }
+            };
+            unwritten = gone.then(|| Ending::ByCore {
+                reason: Reason::Unknown,
+                message: "its runner died and cannot say how far it came".to_owned(),
+            });
+        }
+        if let Some(ending) = unwritten {
+            self.ledger.unwritten.push(Unwritten {
+                token: token.clone(),
+                ending,
+                row: None,
+            });
+        }
+    }
+
+    fn unavailable(&mut self, to: Origin, token: Token, words: &str) {
+        let data = json!({ "message": words, "error": "unavailable" });
+        self.out.answer(to, Answer::refused_with(Some(token), data));
+    }
+
+    /// After a failed write: what could wait is tried again.
+    pub(crate) fn retry(&mut self) {
+        self.retry_at = None;
+        for Unwritten { token, ending, row } in std::mem::take(&mut self.ledger.unwritten) {
+            let Some((row, ack)) = row else {
+                self.write_end(&token, ending);
+                continue;
+            };
+            let after = After::Finished {
+                token,
+                ending,
+                row: Some(Box::new(row.clone())),
+                ack,
+            };
+            self.out.write(Record::Finish(row), after);
+        }
+        for action in self.ledger.waiting_actions() {
+            self.schedule(&action);
+        }
+    }
+}
