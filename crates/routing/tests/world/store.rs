@@ -1,0 +1,149 @@
+//! What `Record` and `Written` promise, in memory. It survives every kill; batches that are not
+//! committed do not.
+
+use std::collections::{HashMap, VecDeque};
+
+use gorgone_protocol::Code;
+use gorgone_protocol::request::log::{GetLog, Row};
+use gorgone_routing::{BatchId, NewRow, Record, Restored, Task, Written};
+
+pub struct Stored {
+    pub task: Task,
+    /// As it was accepted.
+    pub retries: u32,
+    pub finished: bool,
+    pub order: usize,
+    last_sequence: u64,
+}
+
+#[derive(Default)]
+pub struct Store {
+    pub tasks: HashMap<String, Stored>,
+    pub rows: Vec<Row>,
+    pub queue: VecDeque<(BatchId, Vec<Record>)>,
+}
+
+impl Store {
+    pub fn commit(&mut self, records: Vec<Record>) -> Vec<Written> {
+        records.into_iter().map(|record| self.one(record)).collect()
+    }
+
+    fn one(&mut self, record: Record) -> Written {
+        match record {
+            Record::Accept(task) => {
+                if let Some(old) = self.tasks.get(task.token.as_str()) {
+                    let same = old.task.action == task.action
+                        && old.task.data == task.data
+                        && old.task.target == task.target;
+                    return Written::Duplicate { same };
+                }
+                let stored = Stored {
+                    retries: task.retries,
+                    finished: false,
+                    order: self.tasks.len(),
+                    last_sequence: 0,
+                    task,
+                };
+                self.tasks
+                    .insert(stored.task.token.as_str().to_owned(), stored);
+                Written::Done
+            }
+            Record::Advance {
+                token,
+                state,
+                attempt,
+                retries,
+            } => match self.tasks.get_mut(token.as_str()) {
+                Some(stored) if !stored.finished => {
+                    if stored.task.attempt != attempt {
+                        stored.last_sequence = 0;
+                    }
+                    stored.task.state = state;
+                    stored.task.attempt = attempt;
+                    stored.task.retries = retries;
+                    Written::Done
+                }
+                _ => Written::Ignored,
+            },
+            Record::Note(row) => self.note(row),
+            Record::Put(row) if self.tasks.contains_key(&row.token) => Written::Ignored,
+            Record::Put(row) => self.push(row),
+            Record::Finish(row) => match self.tasks.get_mut(&row.token) {
+                Some(stored) if !stored.finished => {
+                    stored.finished = true;
+                    self.push(row)
+                }
+                _ => Written::Ignored,
+            },
+            Record::PutNode { .. } | Record::DropNode(_) => Written::Done,
+        }
+    }
+
+    fn note(&mut self, row: NewRow) -> Written {
+        match (self.tasks.get_mut(&row.token), row.sequence) {
+            (Some(_), _) if row.code.is_terminal() => return Written::Ignored,
+            (None, Some(_)) => return Written::Ignored,
+            (Some(stored), Some(sequence)) => {
+                if sequence <= stored.last_sequence {
+                    return Written::Ignored;
+                }
+                stored.last_sequence = sequence;
+            }
+            (_, None) => {}
+        }
+        self.push(row)
+    }
+
+    fn push(&mut self, row: NewRow) -> Written {
+        let id = self.rows.len() as i64 + 1;
+        self.rows.push(Row {
+            id,
+            token: row.token,
+            code: row.code,
+            etime: row.etime,
+            ctime: row.ctime,
+            data: row.data,
+        });
+        Written::Row(id)
+    }
+
+    pub fn restore(&self) -> Restored {
+        let mut live: Vec<_> = self.tasks.values().filter(|t| !t.finished).collect();
+        live.sort_by_key(|stored| stored.order);
+        Restored {
+            tasks: live.into_iter().map(|stored| stored.task.clone()).collect(),
+            nodes: Vec::new(),
+        }
+    }
+
+    pub fn finished(&self, token: &str) -> bool {
+        self.tasks.get(token).is_some_and(|stored| stored.finished)
+    }
+
+    pub fn matching(&self, filter: &GetLog) -> usize {
+        let matches = |row: &&Row| {
+            filter
+                .token
+                .as_ref()
+                .is_none_or(|token| *token == row.token)
+                && filter.code.is_none_or(|code| code == row.code)
+                && filter.id.is_none_or(|id| row.id > id)
+        };
+        self.rows.iter().filter(matches).count()
+    }
+
+    pub fn terminal<'a>(&'a self, token: &'a str) -> impl Iterator<Item = &'a Row> {
+        self.rows
+            .iter()
+            .filter(move |row| row.token == token && row.code.is_terminal())
+    }
+}
+
+/// `reason` of a terminal row; `OK` for a good one.
+pub fn reason(row: &Row) -> String {
+    if row.code == Code::Ok {
+        return "OK".to_owned();
+    }
+    let data: serde_json::Value = serde_json::from_str(&row.data).unwrap_or_default();
+    data["reason"].as_str().unwrap_or("none").to_owned()
+}
