@@ -415,3 +415,25 @@ fn configurations_of_the_repository_load() {
         assert!(loaded.config.modules.action.enable, "{name}");
     }
 }
+
+#[test]
+fn every_key_of_the_complete_configuration_is_documented() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let text = fs::read_to_string(root.join("config/gorgoned.yml")).unwrap();
+    let docs = fs::read_to_string(root.join("docs/configuration.md")).unwrap();
+    let keys: Vec<&str> = text
+        .lines()
+        .map(|line| line.trim_start_matches([' ', '#', '-']))
+        .filter_map(|line| line.split_once(':'))
+        .map(|(key, _)| key)
+        .filter(|key| key.contains('_') && key.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+        .filter(|key| *key != "restart_engine")
+        .collect();
+    assert!(keys.len() > 40, "{keys:?}");
+    for key in keys {
+        assert!(
+            docs.contains(&format!("`{key}`")),
+            "{key} is not in docs/configuration.md"
+        );
+    }
+}
