@@ -429,11 +429,49 @@ fn every_key_of_the_complete_configuration_is_documented() {
         .filter(|key| key.contains('_') && key.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
         .filter(|key| *key != "restart_engine")
         .collect();
-    assert!(keys.len() > 40, "{keys:?}");
+    assert!(keys.len() > 35, "{keys:?}");
     for key in keys {
         assert!(
             docs.contains(&format!("`{key}`")),
             "{key} is not in docs/configuration.md"
         );
     }
+}
+
+/// What stands there as a default is one: with all of it uncommented nothing changes.
+#[test]
+fn complete_configuration_shows_the_true_defaults() {
+    use gorgone_runtime::config::{Checks, Config, Sources};
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/gorgoned.yml");
+    let text = fs::read_to_string(&file).unwrap();
+    let mut uncommented = 0;
+    let full: Vec<String> = text
+        .lines()
+        .map(|line| {
+            let Some((indent, rest)) = line.split_once("# ") else {
+                return line.to_owned();
+            };
+            let key = rest.split_once(':').map_or("", |(key, _)| key);
+            let is_key = key.contains('_') || ["timeout", "queue", "pubkey"].contains(&key);
+            if !is_key || key.contains(' ') || !indent.trim().is_empty() {
+                return line.to_owned();
+            }
+            uncommented += 1;
+            format!("{indent}{rest}")
+        })
+        .collect();
+    assert!(uncommented > 25, "{uncommented}");
+    let load = |text: &str| {
+        let sources = Sources {
+            file: file.clone(),
+            settings: vec![("modules.action.max_parallel".into(), "8".into())],
+            ..Sources::default()
+        };
+        Config::parse(text, &sources, Checks { keys: false })
+            .unwrap_or_else(|error| panic!("{error}"))
+            .config
+    };
+    let (short, full) = (load(&text), load(&full.join("\n")));
+    assert_eq!(short.core, full.core);
+    assert_eq!(short.modules, full.modules);
 }
