@@ -194,7 +194,7 @@ pub(super) fn read(section: Section<'_>, checks: Checks) -> CoreConfig {
 fn limits(section: &Section<'_>) -> Limits {
     Limits {
         max_frame_size: section.count("max_frame_size", 16 * MIB, 65_536..=1_073_741_824),
-        max_peers: section.count("max_peers", 20_000, 1..=1_000_000),
+        max_peers: section.count("max_peers", 10_000, 1..=1_000_000),
         max_sessions: section.count("max_sessions", 100_000, 1..=10_000_000),
         max_tasks: section.count("max_tasks", 100_000, 1..=10_000_000),
         max_task_bytes: section.count("max_task_bytes", 256 * MIB, 65_536..=u64::MAX),

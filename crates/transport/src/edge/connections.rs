@@ -7,7 +7,7 @@ use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
 use gorgone_protocol::Identity;
-use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{Shutdown, SockaddrStorage, getpeername, shutdown};
 
 /// Descriptors that the process needs for other things than this socket's connections.
@@ -150,11 +150,19 @@ fn peer_address(fd: RawFd) -> Option<IpAddr> {
     Some(IpAddr::V6(v6.ip()).to_canonical())
 }
 
-/// As many connections as are wanted and the process may have open files for.
+/// As many connections as are wanted and the process may have open files for. The soft limit,
+/// which is small for the sake of programs that use `select`, is raised as far as needed.
 fn affordable(wanted: usize) -> usize {
-    let Ok((soft, _)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+    let Ok((mut soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
         return wanted;
     };
+    let needed = u64::try_from(wanted)
+        .unwrap_or(u64::MAX)
+        .saturating_add(RESERVED_FILES);
+    let raised = needed.min(hard);
+    if soft < raised && setrlimit(Resource::RLIMIT_NOFILE, raised, hard).is_ok() {
+        soft = raised;
+    }
     let room = usize::try_from(soft.saturating_sub(RESERVED_FILES)).unwrap_or(usize::MAX);
     if room < wanted {
         tracing::warn!(
