@@ -1,0 +1,75 @@
+//! Reading the history.
+
+use gorgone_protocol::Code;
+use gorgone_protocol::request::log::GetLog;
+use gorgone_routing::Row;
+
+/// Which rows of the history. All that is set must hold.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Filter {
+    /// Rows with this code.
+    pub code: Option<Code>,
+    /// Rows of this token.
+    pub token: Option<String>,
+    /// Rows stored at this second or later.
+    pub ctime_from: Option<i64>,
+    /// Rows of events at this second or later.
+    pub etime_from: Option<i64>,
+    /// Rows with a higher id.
+    pub id_after: Option<i64>,
+    /// At most so many rows; [`Filter::MAX_LIMIT`] at most.
+    pub limit: u32,
+    /// At most so many bytes of tokens and data (and about a hundred for each row). The first
+    /// row is always there, however large.
+    pub max_bytes: usize,
+    /// Where the limits cut: away from the newest rows instead of the oldest. The rows come in
+    /// the order of their ids either way.
+    pub newest: bool,
+}
+
+impl Filter {
+    /// How many rows a page has where nobody says it.
+    pub const DEFAULT_LIMIT: u32 = 1_000;
+    /// How many rows a page has at most.
+    pub const MAX_LIMIT: u32 = 10_000;
+    /// How large a page is where nobody says it: well below the largest frame of the wire.
+    pub const DEFAULT_BYTES: usize = 4 << 20;
+
+    /// What a GETLOG asks for.
+    #[must_use]
+    pub fn from_getlog(body: &GetLog) -> Self {
+        Self {
+            code: body.code,
+            token: body.token.clone(),
+            ctime_from: body.ctime,
+            etime_from: body.etime,
+            id_after: body.id,
+            limit: body.limit.unwrap_or(Self::DEFAULT_LIMIT),
+            ..Self::default()
+        }
+    }
+}
+
+impl Default for Filter {
+    fn default() -> Self {
+        Self {
+            code: None,
+            token: None,
+            ctime_from: None,
+            etime_from: None,
+            id_after: None,
+            limit: Self::DEFAULT_LIMIT,
+            max_bytes: Self::DEFAULT_BYTES,
+            newest: false,
+        }
+    }
+}
+
+/// A bounded piece of the history.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Page {
+    /// In the order of their ids.
+    pub rows: Vec<Row>,
+    /// Whether more rows match: ask again with the last id as [`Filter::id_after`].
+    pub truncated: bool,
+}

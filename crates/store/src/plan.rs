@@ -1,0 +1,243 @@
+//! What a group of batches comes to: decided here, without SQL, from what the database knows
+//! about the tasks that the group names. The result is a handful of multi-row statements.
+
+use std::collections::{BTreeMap, HashMap};
+
+use gorgone_protocol::{Code, Dialect};
+use gorgone_routing::{NewRow, Record, Runner, Task, TaskState, Written};
+
+use crate::change::{Digest, SyncMark, column_id, digest};
+use crate::session::SessionChange;
+use crate::{Change, Error};
+
+/// How far a task has come, as its row says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Progress {
+    Live(TaskState),
+    /// When, in seconds since 1970.
+    Finished(i64),
+}
+
+/// The part of a task that changes.
+#[derive(Clone, Debug)]
+pub(crate) struct Standing {
+    pub(crate) progress: Progress,
+    pub(crate) attempt: u32,
+    pub(crate) retries: u32,
+    pub(crate) last_sequence: i64,
+}
+
+/// A task that the database has, or that the group adds.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) place: Place,
+    pub(crate) digest: Digest,
+    pub(crate) standing: Standing,
+    pub(crate) changed: bool,
+}
+
+#[derive(Debug)]
+pub(crate) enum Place {
+    /// The row with this id.
+    Stored(i64),
+    /// The task with this index among the plan's new ones.
+    New(usize),
+}
+
+/// What is to be written, and what is then to be answered.
+#[derive(Default, Debug)]
+pub(crate) struct Plan<'a> {
+    /// Tasks that the group names and that exist.
+    pub(crate) known: HashMap<&'a str, Known>,
+    pub(crate) new_tasks: Vec<&'a Task>,
+    pub(crate) rows: Vec<&'a NewRow>,
+    /// `None`: forget the node.
+    pub(crate) nodes: BTreeMap<i64, Option<&'a str>>,
+    pub(crate) marks: BTreeMap<i64, SyncMark>,
+    pub(crate) sessions: BTreeMap<String, SessionChange<'a>>,
+}
+
+/// The tokens whose tasks must be known before the group can be planned.
+pub(crate) fn tokens<'a>(changes: impl Iterator<Item = &'a Change>) -> Vec<&'a str> {
+    let mut tokens: Vec<&str> = changes
+        .filter_map(|change| match change {
+            Change::Routing(Record::Accept(task)) => Some(task.token.as_str()),
+            Change::Routing(Record::Advance { token, .. }) => Some(token.as_str()),
+            Change::Routing(Record::Note(row) | Record::Put(row) | Record::Finish(row)) => {
+                Some(row.token.as_str()).filter(|token| !token.is_empty())
+            }
+            Change::Routing(Record::PutNode { .. } | Record::DropNode(_))
+            | Change::Session(_)
+            | Change::Mark(_) => None,
+        })
+        .collect();
+    tokens.sort_unstable();
+    tokens.dedup();
+    tokens
+}
+
+impl<'a> Plan<'a> {
+    /// Starts with what the database knows.
+    pub(crate) fn new(known: HashMap<&'a str, Known>) -> Self {
+        Self {
+            known,
+            ..Self::default()
+        }
+    }
+
+    /// Adds one change. The numbers in `Written::Row` count the rows of the plan from 0; the
+    /// database gives the true ones.
+    pub(crate) fn add(&mut self, change: &'a Change) -> Result<Written, Error> {
+        match change {
+            Change::Routing(record) => self.add_record(record),
+            Change::Session(record) => {
+                SessionChange::merge(&mut self.sessions, record);
+                Ok(Written::Done)
+            }
+            Change::Mark(mark) => {
+                self.marks.insert(column_id(mark.node)?, *mark);
+                Ok(Written::Done)
+            }
+        }
+    }
+
+    fn add_record(&mut self, record: &'a Record) -> Result<Written, Error> {
+        Ok(match record {
+            Record::Accept(task) => self.accept(task),
+            Record::Advance {
+                token,
+                state,
+                attempt,
+                retries,
+            } => match self.known.get_mut(token.as_str()) {
+                Some(known) if matches!(known.standing.progress, Progress::Live(_)) => {
+                    known.advance(state, *attempt, *retries);
+                    Written::Done
+                }
+                _ => Written::Ignored,
+            },
+            Record::Note(row) => self.note(row)?,
+            Record::Put(row) => match self.known.get(row.token.as_str()) {
+                None => self.push(row),
+                Some(_) => Written::Ignored,
+            },
+            Record::Finish(row) => match self.known.get_mut(row.token.as_str()) {
+                Some(known) if matches!(known.standing.progress, Progress::Live(_)) => {
+                    known.standing.progress = Progress::Finished(row.ctime);
+                    if let Some(sequence) = sequence(row)? {
+                        known.standing.last_sequence = known.standing.last_sequence.max(sequence);
+                    }
+                    known.changed = true;
+                    self.push(row)
+                }
+                _ => Written::Ignored,
+            },
+            Record::PutNode { id, definition } => {
+                self.nodes.insert(column_id(*id)?, Some(definition));
+                Written::Done
+            }
+            Record::DropNode(id) => {
+                self.nodes.insert(column_id(*id)?, None);
+                Written::Done
+            }
+        })
+    }
+
+    fn accept(&mut self, task: &'a Task) -> Written {
+        let digest = digest(task);
+        if let Some(known) = self.known.get(task.token.as_str()) {
+            return Written::Duplicate {
+                same: known.digest == digest,
+            };
+        }
+        let known = Known {
+            place: Place::New(self.new_tasks.len()),
+            digest,
+            standing: Standing {
+                progress: Progress::Live(task.state.clone()),
+                attempt: task.attempt,
+                retries: task.retries,
+                last_sequence: 0,
+            },
+            changed: false,
+        };
+        self.new_tasks.push(task);
+        self.known.insert(task.token.as_str(), known);
+        Written::Done
+    }
+
+    fn note(&mut self, row: &'a NewRow) -> Result<Written, Error> {
+        let sequence = sequence(row)?;
+        match (self.known.get_mut(row.token.as_str()), sequence) {
+            // Only `Finish` ends a task: a second terminal row must not slip in as a note.
+            (Some(_), _) if row.code.is_terminal() => return Ok(Written::Ignored),
+            (None, Some(_)) => return Ok(Written::Ignored),
+            (Some(known), Some(sequence)) => {
+                if sequence <= known.standing.last_sequence {
+                    return Ok(Written::Ignored);
+                }
+                known.standing.last_sequence = sequence;
+                known.changed = true;
+            }
+            (_, None) => {}
+        }
+        Ok(self.push(row))
+    }
+
+    fn push(&mut self, row: &'a NewRow) -> Written {
+        self.rows.push(row);
+        Written::Row(self.rows.len() as i64 - 1)
+    }
+}
+
+impl Known {
+    fn advance(&mut self, state: &TaskState, attempt: u32, retries: u32) {
+        let standing = &mut self.standing;
+        if standing.attempt != attempt {
+            standing.last_sequence = 0;
+        }
+        standing.progress = Progress::Live(state.clone());
+        standing.attempt = attempt;
+        standing.retries = retries;
+        self.changed = true;
+    }
+}
+
+impl Progress {
+    /// The columns `state`, `runner`, `runner_epoch` and `finished`.
+    pub(crate) fn columns(&self) -> (&'static str, Option<&Runner>, Option<i64>) {
+        match self {
+            Self::Live(TaskState::Queued) => ("queued", None, None),
+            Self::Live(TaskState::Sent(runner)) => ("sent", Some(runner), None),
+            Self::Live(TaskState::Begun(runner)) => ("begun", Some(runner), None),
+            Self::Finished(at) => ("finished", None, Some(*at)),
+        }
+    }
+
+    /// Reads the columns back.
+    pub(crate) fn from_columns(
+        state: &str,
+        runner: Option<Runner>,
+        finished: Option<i64>,
+    ) -> Result<Self, Error> {
+        match (state, runner, finished) {
+            ("queued", None, None) => Ok(Self::Live(TaskState::Queued)),
+            ("sent", Some(runner), None) => Ok(Self::Live(TaskState::Sent(runner))),
+            ("begun", Some(runner), None) => Ok(Self::Live(TaskState::Begun(runner))),
+            ("finished", _, Some(at)) => Ok(Self::Finished(at)),
+            (other, _, _) => Err(Error::unreadable("the state of a task", other)),
+        }
+    }
+}
+
+fn sequence(row: &NewRow) -> Result<Option<i64>, Error> {
+    row.sequence
+        .map(i64::try_from)
+        .transpose()
+        .map_err(|_| Error::Refused("a row's sequence is larger than 2^63-1".to_owned()))
+}
+
+/// The number under which the store keeps a code: the seed's.
+pub(crate) const fn code_column(code: Code) -> i64 {
+    code.number(Dialect::Seed)
+}

@@ -1,0 +1,254 @@
+//! Reading, on connections of its own: a reader never waits for the writer.
+
+use std::collections::VecDeque;
+
+use gorgone_protocol::{Action, Code, Data, Dialect, Target, Token};
+use gorgone_routing::{Row, Task};
+use gorgone_session::StoredSession;
+use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqlitePoolOptions, SqliteRow};
+use sqlx::{Arguments as _, AssertSqlSafe, Row as _, SqlitePool};
+
+use super::write::standing_from_row;
+use crate::change::SyncMark;
+use crate::history::{Filter, Page};
+use crate::plan::{Progress, Standing, code_column};
+use crate::session::Columns;
+use crate::store::{Stats, TaskStatus};
+use crate::{Error, Options};
+
+/// Tasks that are read at once.
+const TASKS: i64 = 1000;
+
+/// What a row takes in an answer beside its token and its data.
+const ROW_BYTES: i64 = 100;
+
+pub(crate) fn pool(options: &Options, connect: SqliteConnectOptions) -> SqlitePool {
+    SqlitePoolOptions::new()
+        .max_connections(options.readers)
+        .acquire_timeout(options.read_timeout)
+        .connect_lazy_with(connect.pragma("query_only", "true"))
+}
+
+pub(crate) async fn history(pool: &SqlitePool, filter: &Filter) -> Result<Page, Error> {
+    let limit = i64::from(filter.limit.clamp(1, Filter::MAX_LIMIT));
+    let (sql, mut arguments) = history_query(filter);
+    // One more than asked for tells whether there are more.
+    for number in [
+        limit + 1,
+        i64::try_from(filter.max_bytes).unwrap_or(i64::MAX),
+        limit,
+    ] {
+        arguments.add(number).map_err(sqlx::Error::Encode)?;
+    }
+    let found = sqlx::query_with(AssertSqlSafe(sql), arguments)
+        .fetch_all(pool)
+        .await?;
+    let mut rows = VecDeque::with_capacity(found.len());
+    let mut matching = 0;
+    for row in &found {
+        matching = row.try_get(6)?;
+        let token: Option<String> = row.try_get(1)?;
+        let data: Option<String> = row.try_get(5)?;
+        let code: Option<i64> = row.try_get(2)?;
+        let row = Row {
+            id: row.try_get(0)?,
+            token: token.unwrap_or_default(),
+            code: Code::from_number(code.unwrap_or_default(), Dialect::Seed),
+            etime: row.try_get::<Option<i64>, _>(3)?.unwrap_or_default(),
+            ctime: row.try_get::<Option<i64>, _>(4)?.unwrap_or_default(),
+            data: data.unwrap_or_default(),
+        };
+        if filter.newest {
+            rows.push_front(row);
+        } else {
+            rows.push_back(row);
+        }
+    }
+    Ok(Page {
+        truncated: matching > found.len() as i64,
+        rows: rows.into(),
+    })
+}
+
+/// The page is chosen by ids and lengths first, so that never more than it may hold is read.
+fn history_query(filter: &Filter) -> (String, SqliteArguments) {
+    let mut arguments = SqliteArguments::default();
+    let mut conditions = Vec::new();
+    // The most selective filter has the index; a plus keeps SQLite, which has no statistics,
+    // from choosing another one for the rest.
+    let mut indexed = false;
+    let mut condition = |column: &'static str, with: &'static str, indexed: &mut bool| {
+        let plus = if *indexed { "+" } else { "" };
+        conditions.push(format!("{plus}{column} {with} ?"));
+        *indexed = true;
+    };
+    if let Some(token) = &filter.token {
+        condition("token", "=", &mut indexed);
+        arguments.add(token.as_str()).ok();
+    }
+    if let Some(code) = filter.code {
+        condition("code", "=", &mut indexed);
+        arguments.add(code_column(code)).ok();
+    }
+    if let Some(id) = filter.id_after {
+        // Also the second part of every index.
+        condition("id", ">", &mut false);
+        arguments.add(id).ok();
+    }
+    if let Some(etime) = filter.etime_from {
+        condition("etime", ">=", &mut indexed);
+        arguments.add(etime).ok();
+    }
+    if let Some(ctime) = filter.ctime_from {
+        condition("ctime", ">=", &mut indexed);
+        arguments.add(ctime).ok();
+    }
+    let conditions = match conditions.is_empty() {
+        true => String::new(),
+        false => format!("WHERE {}", conditions.join(" AND ")),
+    };
+    let order = if filter.newest { "DESC" } else { "ASC" };
+    let sql = format!(
+        "WITH page AS MATERIALIZED (SELECT id, coalesce(octet_length(token), 0) + \
+         coalesce(octet_length(data), 0) + {ROW_BYTES} AS size FROM gorgone_history {conditions} \
+         ORDER BY id {order} LIMIT ?), \
+         sums AS (SELECT id, sum(size) OVER w AS total, row_number() OVER w AS number, \
+         (SELECT count(*) FROM page) AS matching FROM page WINDOW w AS (ORDER BY id {order})) \
+         SELECT h.id, h.token, h.code, h.etime, h.ctime, h.data, matching FROM sums \
+         CROSS JOIN gorgone_history h ON h.id = sums.id \
+         WHERE (number = 1 OR total <= ?) AND number <= ? ORDER BY number"
+    );
+    (sql, arguments)
+}
+
+const TASK_COLUMNS: &str = "SELECT id, token, action, target, data, origin, accepted_ms, \
+     expires_ms, state, runner, runner_epoch, attempt, retries, last_sequence, finished \
+     FROM gorgone_task";
+
+pub(crate) async fn live_tasks(pool: &SqlitePool) -> Result<Vec<Task>, Error> {
+    let mut tasks = Vec::new();
+    let mut after = i64::MIN;
+    loop {
+        let sql = format!("{TASK_COLUMNS} WHERE finished IS NULL AND id > ? ORDER BY id LIMIT ?");
+        let rows = sqlx::query(AssertSqlSafe(sql))
+            .bind(after)
+            .bind(TASKS)
+            .fetch_all(pool)
+            .await?;
+        let Some(last) = rows.last() else {
+            return Ok(tasks);
+        };
+        after = last.try_get(0)?;
+        for row in &rows {
+            let standing = standing_from_row(row, 8)?;
+            if let TaskStatus::Live(task) = task_from_row(row, standing)? {
+                tasks.push(*task);
+            }
+        }
+    }
+}
+
+pub(crate) async fn task(pool: &SqlitePool, token: &str) -> Result<Option<TaskStatus>, Error> {
+    let sql = format!("{TASK_COLUMNS} WHERE token = ?");
+    let row = sqlx::query(AssertSqlSafe(sql))
+        .bind(token)
+        .fetch_optional(pool)
+        .await?;
+    row.map(|row| task_from_row(&row, standing_from_row(&row, 8)?))
+        .transpose()
+}
+
+fn task_from_row(row: &SqliteRow, standing: Standing) -> Result<TaskStatus, Error> {
+    let state = match standing.progress {
+        Progress::Finished(at) => return Ok(TaskStatus::Finished { at }),
+        Progress::Live(state) => state,
+    };
+    let token: &str = row.try_get(1)?;
+    let data: Option<&str> = row.try_get(4)?;
+    Ok(TaskStatus::Live(Box::new(Task {
+        token: Token::parse(token).map_err(|_| Error::unreadable("the token", token))?,
+        action: Action::parse(row.try_get(2)?),
+        target: Target::parse(row.try_get(3)?),
+        data: Data::parse(data.unwrap_or_default())
+            .map_err(|_| Error::unreadable("the data of task", token))?,
+        origin: row.try_get(5)?,
+        accepted_ms: row.try_get(6)?,
+        expires_ms: row.try_get(7)?,
+        retries: standing.retries,
+        attempt: standing.attempt,
+        state,
+    })))
+}
+
+pub(crate) async fn sessions(pool: &SqlitePool) -> Result<Vec<StoredSession>, Error> {
+    let rows = sqlx::query(
+        "SELECT s.identity, s.thumbprint, s.dialect, i.`key`, s.vector, i.ctime, s.last_seen, \
+         s.parent_until FROM gorgone_session s \
+         JOIN gorgone_identity i ON i.identity = s.identity ORDER BY i.id",
+    )
+    .fetch_all(pool)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Columns {
+                identity: row.try_get(0)?,
+                thumbprint: row.try_get(1)?,
+                dialect: row.try_get(2)?,
+                key: row.try_get(3)?,
+                vector: row.try_get(4)?,
+                created: row.try_get(5)?,
+                last_seen: row.try_get(6)?,
+                parent_until: row.try_get(7)?,
+            }
+            .session()
+        })
+        .collect()
+}
+
+pub(crate) async fn nodes(pool: &SqlitePool) -> Result<Vec<String>, Error> {
+    let definitions = sqlx::query_scalar("SELECT definition FROM gorgone_node ORDER BY id");
+    Ok(definitions.fetch_all(pool).await?)
+}
+
+pub(crate) async fn mark(pool: &SqlitePool, node: i64) -> Result<Option<(i64, i64)>, Error> {
+    let sql = "SELECT coalesce(ctime, 0), coalesce(last_id, 0) FROM gorgone_synchistory \
+               WHERE id = ? ORDER BY last_id DESC LIMIT 1";
+    let row = sqlx::query(sql).bind(node).fetch_optional(pool).await?;
+    row.map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+        .transpose()
+}
+
+impl SyncMark {
+    pub(crate) const fn from_columns(
+        node: gorgone_protocol::NodeId,
+        (ctime, last_id): (i64, i64),
+    ) -> Self {
+        Self {
+            node,
+            ctime,
+            last_id,
+        }
+    }
+}
+
+pub(crate) async fn stats(pool: &SqlitePool) -> Result<Stats, Error> {
+    let row = sqlx::query(
+        "SELECT (SELECT count(*) FROM gorgone_history), (SELECT count(*) FROM gorgone_task), \
+         (SELECT count(*) FROM gorgone_task WHERE finished IS NULL), \
+         (SELECT count(*) FROM gorgone_session), (SELECT count(*) FROM gorgone_node), \
+         (SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size())",
+    )
+    .fetch_one(pool)
+    .await?;
+    let number = |at: usize| -> Result<u64, Error> {
+        Ok(u64::try_from(row.try_get::<i64, _>(at)?).unwrap_or_default())
+    };
+    Ok(Stats {
+        rows: number(0)?,
+        tasks: number(1)?,
+        live_tasks: number(2)?,
+        sessions: number(3)?,
+        nodes: number(4)?,
+        bytes: number(5)?,
+    })
+}
