@@ -39,7 +39,6 @@ fn one_of_a_kind(broken: &[String]) -> Vec<(usize, &str)> {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "the counts are for people")]
 fn what_was_accepted_ends_once_whatever_is_killed_or_cut() {
     if let Some(seed) = variable("GORGONE_SEED") {
         if let Err(promise) = World::run(seed, true) {
