@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use gorgone_crypto::{PrivateKey, PublicKey};
 use gorgone_protocol::{Endpoint, NodeId, Thumbprint};
 
 use super::Checks;
@@ -129,7 +130,7 @@ pub(super) fn read(section: Section<'_>, checks: Checks) -> CoreConfig {
             check_private_key(&section, path);
         }
         if let Some(path) = &pubkey {
-            check_pem(&section, "pubkey", path, "PUBLIC KEY-----");
+            check_public_key(&section, path);
         }
     }
     let internal = endpoint(&section, "internal", Some(("tcp", "127.0.0.1:5550")));
@@ -345,31 +346,44 @@ fn database(section: &Section<'_>, checks: Checks) -> DatabaseConfig {
 
 fn check_private_key(section: &Section<'_>, path: &Path) {
     use std::os::unix::fs::PermissionsExt;
-    if !check_pem(section, "privkey", path, "PRIVATE KEY-----") {
+    let Some(text) = read_pem(section, "privkey", path) else {
         return;
-    }
+    };
+    let shown = path.display();
     let mode = std::fs::metadata(path).map_or(0, |data| data.permissions().mode() & 0o777);
     if mode & 0o027 != 0 {
         section.problem(
             "privkey",
             format!(
-                "{} can be read or changed by others (mode {mode:03o}); run 'chmod 600 {}'",
-                path.display(),
-                path.display()
+                "{shown} can be read or changed by others (mode {mode:03o}); run 'chmod 600 {shown}'"
             ),
+        );
+    }
+    if let Err(error) = PrivateKey::from_pem(&text) {
+        section.problem(
+            "privkey",
+            format!("{shown} is not a private RSA key in PEM form: {error}"),
         );
     }
 }
 
-/// Whether the file is there and holds the PEM block that it should hold.
-fn check_pem(section: &Section<'_>, key: &str, path: &Path, label: &str) -> bool {
-    let shown = path.display();
+fn check_public_key(section: &Section<'_>, path: &Path) {
+    let Some(text) = read_pem(section, "pubkey", path) else {
+        return;
+    };
+    if let Err(error) = PublicKey::from_pem(&text) {
+        let shown = path.display();
+        section.problem(
+            "pubkey",
+            format!("{shown} is not a public RSA key in PEM form: {error}"),
+        );
+    }
+}
+
+/// The text of a key's file.
+fn read_pem(section: &Section<'_>, key: &str, path: &Path) -> Option<String> {
     match std::fs::read_to_string(path) {
-        Ok(text) if text.contains("-----BEGIN") && text.contains(label) => true,
-        Ok(_) => {
-            section.problem(key, format!("{shown} holds no '{label}' in PEM form"));
-            false
-        }
+        Ok(text) => Some(text),
         Err(error) => {
             let folder = path.parent().unwrap_or(Path::new("."));
             let mend = match error.kind() {
@@ -383,8 +397,9 @@ fn check_pem(section: &Section<'_>, key: &str, path: &Path, label: &str) -> bool
                 }
                 _ => "it must be a readable PEM file".to_owned(),
             };
+            let shown = path.display();
             section.problem(key, format!("cannot read {shown}: {error}; {mend}"));
-            false
+            None
         }
     }
 }
