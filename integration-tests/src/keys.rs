@@ -18,7 +18,10 @@ pub struct Keys {
 /// # Panics
 /// When a key cannot be made.
 #[must_use]
-#[expect(clippy::expect_used, reason = "a test that cannot make keys has failed")]
+#[expect(
+    clippy::expect_used,
+    reason = "a test that cannot make keys has failed"
+)]
 pub fn keys() -> &'static Keys {
     static KEYS: OnceLock<Keys> = OnceLock::new();
     KEYS.get_or_init(|| {

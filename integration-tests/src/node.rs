@@ -51,13 +51,27 @@ impl Node {
     ///
     /// # Panics
     /// When it does not answer.
-    #[expect(clippy::expect_used, reason = "a node that does not start has failed the test")]
+    #[expect(
+        clippy::expect_used,
+        reason = "a node that does not start has failed the test"
+    )]
     pub async fn start_with(options: NodeOptions) -> Self {
-        let dir = tempfile::Builder::new().prefix("gorgone-").tempdir().expect("a folder");
+        let dir = tempfile::Builder::new()
+            .prefix("gorgone-")
+            .tempdir()
+            .expect("a folder");
         let port = free_port();
         let path = dir.path();
-        fs::write(path.join("server.pem"), keys().server.to_pem().expect("PEM")).expect("written");
-        fs::write(path.join("client.pem"), keys().client.to_pem().expect("PEM")).expect("written");
+        fs::write(
+            path.join("server.pem"),
+            keys().server.to_pem().expect("PEM"),
+        )
+        .expect("written");
+        fs::write(
+            path.join("client.pem"),
+            keys().client.to_pem().expect("PEM"),
+        )
+        .expect("written");
         private(&path.join("server.pem"));
         private(&path.join("client.pem"));
         let public = keys().server.public().to_pem().expect("PEM");
@@ -95,7 +109,10 @@ impl Node {
     ///
     /// # Panics
     /// When it does not answer.
-    #[expect(clippy::expect_used, reason = "a node that does not start has failed the test")]
+    #[expect(
+        clippy::expect_used,
+        reason = "a node that does not start has failed the test"
+    )]
     pub async fn launch(&mut self) {
         let log = fs::OpenOptions::new()
             .create(true)
@@ -177,7 +194,11 @@ impl Node {
         let marker = self.path("gorgoned.yml").display().to_string();
         let mut found = Vec::new();
         for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-            let Some(pid) = entry.file_name().to_str().and_then(|text| text.parse().ok()) else {
+            let Some(pid) = entry
+                .file_name()
+                .to_str()
+                .and_then(|text| text.parse().ok())
+            else {
                 continue;
             };
             let cmdline = fs::read(entry.path().join("cmdline")).unwrap_or_default();
@@ -185,7 +206,9 @@ impl Node {
                 .split(|byte| *byte == 0)
                 .map(|word| String::from_utf8_lossy(word).into_owned())
                 .collect();
-            let program = words.first().map(|word| word.rsplit('/').next().unwrap_or_default());
+            let program = words
+                .first()
+                .map(|word| word.rsplit('/').next().unwrap_or_default());
             if program == Some(name) && words.iter().any(|word| word.contains(&marker)) {
                 found.push(pid);
             }
@@ -225,7 +248,11 @@ impl Node {
         self.signal("gorgoned", Signal::SIGTERM);
         while began.elapsed() < PATIENCE {
             if let Ok(Some(status)) = child.try_wait() {
-                assert!(status.success(), "gorgoned ended with {status}\n{}", self.log());
+                assert!(
+                    status.success(),
+                    "gorgoned ended with {status}\n{}",
+                    self.log()
+                );
                 return began.elapsed();
             }
             std::thread::sleep(Duration::from_millis(5));
@@ -243,7 +270,10 @@ impl Drop for Node {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the log of a failed test is for whoever reads it")]
+#[expect(
+    clippy::print_stderr,
+    reason = "the log of a failed test is for whoever reads it"
+)]
 fn eprint_log(log: &str) {
     eprintln!("--- log of the node ---\n{log}--- end of the log ---");
 }
@@ -264,7 +294,10 @@ fn private(file: &Path) {
     let _ = fs::set_permissions(file, fs::Permissions::from_mode(0o600));
 }
 
-#[expect(clippy::expect_used, reason = "a machine without a free port cannot test")]
+#[expect(
+    clippy::expect_used,
+    reason = "a machine without a free port cannot test"
+)]
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address").port()

@@ -24,7 +24,10 @@ fn command(script: &str, args: &[&str]) -> Command {
 /// # Panics
 /// When it fails, with what it printed.
 #[must_use]
-#[expect(clippy::expect_used, reason = "a script that does not start has failed the test")]
+#[expect(
+    clippy::expect_used,
+    reason = "a script that does not start has failed the test"
+)]
 pub fn python(script: &str, args: &[&str]) -> String {
     let output = command(script, args)
         .output()
@@ -43,7 +46,10 @@ pub fn python(script: &str, args: &[&str]) -> String {
 /// # Panics
 /// When it does not start.
 #[must_use]
-#[expect(clippy::expect_used, reason = "a script that does not start has failed the test")]
+#[expect(
+    clippy::expect_used,
+    reason = "a script that does not start has failed the test"
+)]
 pub fn spawn_python(script: &str, args: &[&str]) -> Child {
     command(script, args)
         .stdin(Stdio::null())

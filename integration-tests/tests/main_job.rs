@@ -35,7 +35,9 @@ async fn a_module_in_python_offers_an_action_and_serves_it() {
     let patience = Duration::from_secs(10);
     let ask = async || {
         let data = Data::from_value(&json!({ "numbers": [1, 2, 39] }));
-        client.request(Action::parse("X"), Target::Here, data, patience).await
+        client
+            .request(Action::parse("X"), Target::Here, data, patience)
+            .await
     };
     eventually("X is offered", async || ask().await.is_ok()).await;
     let answer = ask().await.unwrap();
@@ -47,7 +49,8 @@ async fn a_module_in_python_offers_an_action_and_serves_it() {
             ..Default::default()
         };
         let (rows, _) = client.log(&filter, patience).await.unwrap();
-        rows.last().is_some_and(|row| row.code.is_terminal() && row.data.contains("42"))
+        rows.last()
+            .is_some_and(|row| row.code.is_terminal() && row.data.contains("42"))
     })
     .await;
     module.kill().unwrap();

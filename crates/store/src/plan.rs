@@ -40,8 +40,8 @@ pub(crate) struct Known {
 pub(crate) enum Place {
     /// The row with this id.
     Stored(i64),
-    /// The task with this index among the plan's new ones.
-    New(usize),
+    /// Among the plan's new tasks.
+    New,
 }
 
 /// What is to be written, and what is then to be answered.
@@ -151,7 +151,7 @@ impl<'a> Plan<'a> {
             };
         }
         let known = Known {
-            place: Place::New(self.new_tasks.len()),
+            place: Place::New,
             digest,
             standing: Standing {
                 progress: Progress::Live(task.state.clone()),

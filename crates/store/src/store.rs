@@ -175,10 +175,7 @@ impl Store {
         Ok(answer)
     }
 
-    async fn job<T>(
-        &self,
-        job: impl FnOnce(queue::Reply<T>) -> Job,
-    ) -> Result<T, Error> {
+    async fn job<T>(&self, job: impl FnOnce(queue::Reply<T>) -> Job) -> Result<T, Error> {
         let (reply, answer) = oneshot::channel();
         self.jobs
             .send(job(reply))

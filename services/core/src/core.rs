@@ -163,8 +163,8 @@ impl Core {
     fn apply(&mut self, input: Input) -> anyhow::Result<()> {
         let now = self.clock.now();
         match input {
-            Input::Edge(Some(event)) => self.from_edge(event, now),
-            Input::Bus(Some(event)) => self.from_bus(event, now),
+            Input::Edge(Some(event)) => self.edge_event(event, now),
+            Input::Bus(Some(event)) => self.bus_event(event, now),
             Input::Edge(None) => anyhow::bail!("the external endpoint was lost"),
             Input::Bus(None) => anyhow::bail!("the internal endpoint was lost"),
             Input::Done(Done::Written(batch, result)) => {
@@ -181,23 +181,23 @@ impl Core {
                 }
             }
             Input::Done(Done::Hello(job, outcome)) => {
-                self.to_session(gorgone_session::Event::HelloOpened { job, outcome }, now);
+                self.session_event(gorgone_session::Event::HelloOpened { job, outcome }, now);
             }
             Input::Timeout => {
-                self.to_session(gorgone_session::Event::Timeout, now);
+                self.session_event(gorgone_session::Event::Timeout, now);
                 self.router.handle(Event::Timeout, now);
             }
         }
         Ok(())
     }
 
-    fn from_edge(&mut self, event: RouterEvent, now: Moment) {
+    fn edge_event(&mut self, event: RouterEvent, now: Moment) {
         match event {
             RouterEvent::Message { peer, mut frames } => {
                 // The protocol's messages have one part; what else is there has no meaning.
                 let frame = frames.swap_remove(0);
                 let event = gorgone_session::Event::Received { peer, frame };
-                self.to_session(event, now);
+                self.session_event(event, now);
             }
             RouterEvent::Undelivered { peer, why, .. } => {
                 tracing::debug!(%peer, ?why, "an answer could not be delivered");
@@ -206,14 +206,14 @@ impl Core {
         }
     }
 
-    fn to_session(&mut self, event: gorgone_session::Event, now: Moment) {
+    fn session_event(&mut self, event: gorgone_session::Event, now: Moment) {
         if let Some(edge) = &mut self.edge {
             edge.session.handle(event, now);
             self.session_effects(now);
         }
     }
 
-    fn from_bus(&mut self, event: RouterEvent, now: Moment) {
+    fn bus_event(&mut self, event: RouterEvent, now: Moment) {
         match event {
             RouterEvent::Message { peer, frames } => {
                 let Some(text) = frames.first() else {

@@ -130,7 +130,11 @@ async fn migrate(connection: &mut SqliteConnection) -> Result<(), OpenProblem> {
     }
     execute(connection, "COMMIT").await?;
     if found > 0 {
-        tracing::info!(from = found, to = known, "brought the database to a newer schema");
+        tracing::info!(
+            from = found,
+            to = known,
+            "brought the database to a newer schema"
+        );
     }
     Ok(())
 }

@@ -60,43 +60,43 @@ pub(crate) enum Chunk {
 impl Chunk {
     /// Deletes, and returns how many rows.
     pub(crate) async fn delete(&self, connection: &mut SqliteConnection) -> Result<u64, Error> {
-        let done = match self {
-            Self::Rows { from, to } => {
-                sqlx::query(
-                    "DELETE FROM gorgone_history \
+        let done =
+            match self {
+                Self::Rows { from, to } => {
+                    sqlx::query(
+                        "DELETE FROM gorgone_history \
                      WHERE (ctime, id) > (?1, ?2) AND (ctime, id) <= (?3, ?4) \
                      AND NOT EXISTS (SELECT 1 FROM gorgone_task t \
                      WHERE t.token = gorgone_history.token AND t.finished IS NULL)",
-                )
-                .bind(from.ctime)
-                .bind(from.id)
-                .bind(to.ctime)
-                .bind(to.id)
-                .execute(connection)
-                .await?
-            }
-            Self::Tasks { before } => {
-                sqlx::query(
-                    "DELETE FROM gorgone_task WHERE id IN \
+                    )
+                    .bind(from.ctime)
+                    .bind(from.id)
+                    .bind(to.ctime)
+                    .bind(to.id)
+                    .execute(connection)
+                    .await?
+                }
+                Self::Tasks { before } => {
+                    sqlx::query(
+                        "DELETE FROM gorgone_task WHERE id IN \
                      (SELECT id FROM gorgone_task WHERE finished < ?1 LIMIT ?2)",
-                )
-                .bind(before)
-                .bind(CHUNK)
-                .execute(connection)
-                .await?
-            }
-            Self::Sessions { before } => {
-                sqlx::query(
-                    "DELETE FROM gorgone_session WHERE identity IN \
+                    )
+                    .bind(before)
+                    .bind(CHUNK)
+                    .execute(connection)
+                    .await?
+                }
+                Self::Sessions { before } => {
+                    sqlx::query(
+                        "DELETE FROM gorgone_session WHERE identity IN \
                      (SELECT identity FROM gorgone_session WHERE last_seen < ?1 LIMIT ?2)",
-                )
-                .bind(before)
-                .bind(CHUNK)
-                .execute(connection)
-                .await?
-            }
-            Self::Identities { before } => {
-                sqlx::query(
+                    )
+                    .bind(before)
+                    .bind(CHUNK)
+                    .execute(connection)
+                    .await?
+                }
+                Self::Identities { before } => sqlx::query(
                     "DELETE FROM gorgone_identity WHERE id IN (SELECT id FROM gorgone_identity i \
                      WHERE i.ctime < ?1 AND NOT EXISTS (SELECT 1 FROM gorgone_session s \
                      WHERE s.identity = i.identity) LIMIT ?2)",
@@ -104,9 +104,8 @@ impl Chunk {
                 .bind(before)
                 .bind(CHUNK)
                 .execute(connection)
-                .await?
-            }
-        };
+                .await?,
+            };
         Ok(done.rows_affected())
     }
 }

@@ -296,7 +296,7 @@ async fn write_tasks(
         .values()
         .filter_map(|known| match known.place {
             Place::Stored(id) if known.changed => Some((id, &known.standing)),
-            Place::Stored(_) | Place::New(_) => None,
+            Place::Stored(_) | Place::New => None,
         })
         .collect();
     for chunk in changed.chunks(LARGEST) {
