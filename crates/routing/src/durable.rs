@@ -71,6 +71,10 @@ impl Router {
                     self.acknowledge(ack, words);
                 }
             }
+            After::Refused { token, to, answer } => {
+                self.waiters.row_arrived(&token, &mut self.out);
+                self.out.answer(to, *answer);
+            }
             After::NodePut(definition, ack) => {
                 self.nodes.put(*definition);
                 if let Some(ack) = ack {
@@ -172,6 +176,7 @@ impl Router {
                     self.unavailable(to, ack, words);
                 }
             }
+            After::Refused { to, answer, .. } => self.out.answer(to, *answer),
             After::Row { ack, .. } | After::NodePut(_, ack) | After::NodeDropped(_, ack) => {
                 if let Some((to, ack)) = ack {
                     self.unavailable(to, ack, words);

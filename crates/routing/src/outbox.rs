@@ -31,6 +31,12 @@ pub(crate) enum After {
         row: Option<Box<NewRow>>,
         ack: Option<Ack>,
     },
+    /// A request is refused; whoever looks for its row after the answer finds it.
+    Refused {
+        token: String,
+        to: Origin,
+        answer: Box<Answer>,
+    },
     /// A node is known.
     NodePut(Box<NodeDefinition>, Option<Ack>),
     /// A node is forgotten.

@@ -27,7 +27,7 @@ use crate::event::{Effect, Event, Origin, Query, Restored, Settings};
 use crate::ledger::Ledger;
 use crate::modules::{Modules, Welcome};
 use crate::nodes::Nodes;
-use crate::outbox::{Ack, Outbox};
+use crate::outbox::{Ack, After, Outbox};
 use crate::waiters::Waiters;
 use crate::{NewRow, Record};
 
@@ -196,8 +196,7 @@ impl Router {
             Target::Node(id) if *id == self.settings.node => {}
             Target::Node(_) => {
                 let words = "no proxy configured. cannot manage target.";
-                self.note_refusal(&token, words);
-                return self.refuse(from, Some(token), words);
+                return self.refuse_with_row(from, Some(token.clone()), &token, words);
             }
             Target::Unreadable(text) => {
                 let words = format!("target '{text}' is not the id of a node");
@@ -236,8 +235,7 @@ impl Router {
             _ if offered => self.submit(from, token, message),
             action => {
                 let words = format!("action '{action}' is not known");
-                self.note_refusal(&token, &words);
-                self.refuse(from, None, &words);
+                self.refuse_with_row(from, None, &token, &words);
             }
         }
     }
@@ -255,19 +253,25 @@ impl Router {
         self.out.answer(to, answer);
     }
 
-    /// A refused request leaves a row, so that somebody who looks for its token finds out.
-    fn note_refusal(&mut self, token: &Token, words: &str) {
+    /// Refuses a request that leaves a row, so that somebody who looks for its token finds
+    /// out. The answer waits for the row.
+    fn refuse_with_row(&mut self, to: Origin, shown: Option<Token>, token: &Token, words: &str) {
         let row = self.row(
             token.as_str(),
             Code::Ko,
             json!({ "message": words, "reason": Reason::Rejected.as_str() }).to_string(),
         );
-        self.write_row(row, None);
+        let after = After::Refused {
+            token: row.token.clone(),
+            to,
+            answer: Box::new(Answer::refused(shown, words)),
+        };
+        self.out.write(Record::Put(row), after);
     }
 
     fn write_row(&mut self, row: NewRow, ack: Option<Ack>) {
         let token = row.token.clone();
-        let after = crate::outbox::After::Row { token, ack };
+        let after = After::Row { token, ack };
         self.out.write(Record::Put(row), after);
     }
 
@@ -372,7 +376,7 @@ impl Router {
                         id: definition.id,
                         definition: json!(definition).to_string(),
                     };
-                    let after = crate::outbox::After::NodePut(Box::new(definition), ack);
+                    let after = After::NodePut(Box::new(definition), ack);
                     self.out.write(record, after);
                 }
             }
@@ -390,7 +394,7 @@ impl Router {
                 let last = ids.len() - 1;
                 for (index, id) in ids.into_iter().enumerate() {
                     let ack = (index == last).then(|| (from.clone(), token.clone()));
-                    let after = crate::outbox::After::NodeDropped(id, ack);
+                    let after = After::NodeDropped(id, ack);
                     self.out.write(Record::DropNode(id), after);
                 }
             }

@@ -25,11 +25,11 @@ fn nok(words: &str) -> (Status, String) {
 fn unknown_action_is_refused_and_leaves_a_row() {
     let mut desk = Desk::new();
     desk.client("client", "NOSUCHTHING", "t1", "{}");
+    desk.stored();
     assert_eq!(
         desk.answer_to("client"),
         nok("action 'NOSUCHTHING' is not known")
     );
-    desk.stored();
     let rejected = |record: &Record| matches!(record, Record::Put(row) if row.token == "t1" && row.code == Code::Ko && row.data.contains("rejected"));
     assert!(desk.records.iter().any(rejected));
 }
@@ -38,6 +38,7 @@ fn unknown_action_is_refused_and_leaves_a_row() {
 fn target_without_a_proxy_is_refused() {
     let mut desk = Desk::new();
     desk.client_to("client", 7, "t1");
+    desk.stored();
     let words = "no proxy configured. cannot manage target.";
     assert_eq!(desk.answer_to("client"), nok(words));
 }
