@@ -34,9 +34,6 @@ pub enum Error {
 /// The service's own program, whatever its file is called by now.
 const OWN_PROGRAM: &str = "/proc/self/exe";
 
-/// Name of a single instance on the bus. Core knows it again by it after a restart.
-const IDENTITY: &str = "gorgone-action";
-
 /// Of the drain's time, what is kept for the last rows to become durable.
 const FOR_ROWS: Duration = Duration::from_secs(1);
 
@@ -49,7 +46,8 @@ pub fn build(config: &Config) -> Result<Service, Error> {
         helper: Some(PathBuf::from(OWN_PROGRAM)),
         ..Settings::from(&config.modules.action)
     };
-    with(&settings, config.core.internal.clone(), IDENTITY)
+    let action = &config.modules.action;
+    with(&settings, config.core.internal.clone(), &action.instance)
 }
 
 /// Puts a service together from its parts.
