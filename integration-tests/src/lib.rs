@@ -3,10 +3,12 @@
 //! Tests use the binaries that stand beside them in the target folder: `make unit` builds them
 //! first.
 
+mod history;
 mod keys;
 mod node;
 mod python;
 
+pub use history::{History, accepted, ask, ended, run, run_line, said, token};
 pub use keys::{Keys, keys};
 pub use node::{Node, NodeOptions, eventually};
 pub use python::{python, spawn_python};

@@ -256,6 +256,22 @@ fn result_of_a_module_that_does_not_number_its_rows_is_kept_while_the_store_fail
 }
 
 #[test]
+fn result_that_could_not_be_stored_before_its_module_was_lost_does_not_leave_the_task_behind() {
+    let mut desk = Desk::new();
+    desk.ready("action", 1);
+    desk.command("t1");
+    desk.stored();
+    desk.row("action", "t1", Code::Ok, "{}", Some(1));
+    desk.gone("action");
+    desk.passes(10);
+    desk.store_fails();
+    desk.passes(1);
+    desk.stored();
+    assert_eq!(desk.end_of("t1"), "unknown");
+    assert_eq!(desk.router.live_tasks(), 0);
+}
+
+#[test]
 fn what_a_lost_module_had_ends_unknown_after_the_grace() {
     let mut desk = Desk::new();
     desk.ready("action", 1);

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gorgone_protocol::request::log::Row;
+use gorgone_protocol::request::log::{Row, WaitFor};
 use gorgone_protocol::{Action, Dialect, Identity, Message, Token};
-use gorgone_routing::{Event, Origin};
+use gorgone_routing::{Event, Origin, Query};
 
 use super::World;
 use super::clients::Kind;
@@ -80,6 +80,26 @@ impl World {
             ));
         } else {
             *last = place;
+        }
+    }
+
+    /// Who waits for an end is answered when it comes.
+    pub(super) fn check_wait(&mut self, query: &Query) {
+        if query.filter.wait.is_none() || query.filter.wait_for != WaitFor::End {
+            return;
+        }
+        let asked = query.to.to_text();
+        let asked = asked
+            .strip_prefix("ask-")
+            .and_then(|n| n.parse::<usize>().ok());
+        let asked = asked.and_then(|index| self.asks.get(index));
+        let token = query.filter.token.as_deref().unwrap_or_default();
+        if let (Some(ask), Some(ended)) = (asked, self.ended_at.get(token))
+            && self.now > ask.asked_at.max(*ended) + 100
+        {
+            self.broken(format!(
+                "who waited for {token} was not told that it had ended"
+            ));
         }
     }
 
@@ -256,6 +276,7 @@ impl World {
             }
             if let Some(name) = name(&row.data)
                 && !seen.insert(name.clone())
+                && !self.restored_waiting.contains(&row.token)
             {
                 broken.push(format!("row {name} is stored twice"));
             }

@@ -33,6 +33,7 @@ pub struct Ask {
     pub token: Option<Token>,
     /// The life of core that it reached.
     pub reached: Option<u64>,
+    pub asked_at: u64,
     pub answers: u32,
     pub ok: bool,
     pub words: String,
@@ -48,6 +49,7 @@ impl World {
             kind,
             token,
             reached: None,
+            asked_at: 0,
             answers: 0,
             ok: false,
             words: String::new(),
@@ -168,6 +170,7 @@ impl World {
             Kind::Unknown => (action_of("NOBODYKNOWS"), Data::empty()),
         };
         self.asks[index].reached = Some(self.life);
+        self.asks[index].asked_at = self.now;
         let fresh = self.fresh();
         let message = Message::new(action, self.asks[index].token.clone(), data);
         if self.asks[index].token.is_none() {

@@ -145,7 +145,6 @@ impl World {
             return;
         }
         self.summary.core_kills += 1;
-        self.last_core_kill = Some(self.now);
         self.ask_again_after_a_kill();
         // All that was for this life, or from it, is lost; also what was not committed.
         self.life += 1;

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use gorgone_protocol::{Message, Moment, Token};
 use gorgone_routing::{
-    BatchId, Effect, Event, Origin, Query, Router, Settings, WriteFailure, Written,
+    BatchId, Effect, Event, Origin, Query, Record, Router, Settings, WriteFailure, Written,
 };
 
 use clients::{Ask, Kind};
@@ -102,8 +102,13 @@ pub struct World {
     last_place: HashMap<(u64, gorgone_protocol::Action), usize>,
     /// Tokens that a restored core had to take for handed over.
     restored_sent: HashSet<String>,
+    /// Tokens that waited to be run again when core was killed: nobody remembers who had them,
+    /// so that a runner which is back in the same life counts its rows anew, and may have one
+    /// stored again whose acknowledgement it never got.
+    restored_waiting: HashSet<String>,
+    /// When each token ended, as the store knows it.
+    ended_at: HashMap<String, u64>,
     acknowledged_rows: Vec<String>,
-    last_core_kill: Option<u64>,
     summary: Summary,
 }
 
@@ -164,8 +169,9 @@ impl World {
             delivered: HashMap::new(),
             last_place: HashMap::new(),
             restored_sent: HashSet::new(),
+            restored_waiting: HashSet::new(),
+            ended_at: HashMap::new(),
             acknowledged_rows: Vec::new(),
-            last_core_kill: None,
             summary: Summary::default(),
             rng,
         }
@@ -236,8 +242,11 @@ impl World {
         self.say(|| "core starts".to_owned());
         let restored = self.store.restore();
         for task in &restored.tasks {
+            let token = task.token.as_str().to_owned();
             if task.state != gorgone_routing::TaskState::Queued {
-                self.restored_sent.insert(task.token.as_str().to_owned());
+                self.restored_sent.insert(token);
+            } else if task.attempt > 0 {
+                self.restored_waiting.insert(token);
             }
         }
         self.core = Some(Router::new(self.settings.clone(), restored, self.moment()));
@@ -371,6 +380,11 @@ impl World {
                 message: "the disk is full".to_owned(),
             })
         } else {
+            for record in &records {
+                if let Record::Finish(row) = record {
+                    self.ended_at.entry(row.token.clone()).or_insert(self.now);
+                }
+            }
             Ok(self.store.commit(records))
         };
         self.written(batch, result);
@@ -395,6 +409,7 @@ impl World {
                 return;
             }
         }
+        self.check_wait(&query);
         self.answered(&query.to, true, &found.to_string());
     }
 
