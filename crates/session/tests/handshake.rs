@@ -280,7 +280,10 @@ fn new_identities_are_refused_when_the_server_is_full_and_old_ones_are_not() {
     });
     let mut first = Guest::at(&mut host, "first");
     let mut second = Guest::at(&mut host, "second");
+    host.hold_jobs = true;
     assert_eq!(host.assert_refuses("third", &hello()), Refusal::Full);
+    assert!(host.jobs.is_empty());
+    host.hold_jobs = false;
     first.talks(&mut host);
     second.greet(&mut host);
     second.talks(&mut host);
