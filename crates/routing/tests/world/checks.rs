@@ -85,7 +85,10 @@ impl World {
 
     /// Who waits for an end is answered when it comes.
     pub(super) fn check_wait(&mut self, query: &Query) {
-        if query.filter.wait.is_none() || query.filter.wait_for != WaitFor::End {
+        let waits = query.filter.wait.is_some() && query.filter.wait_for == WaitFor::End;
+        // A repeated token is looked up in the store, which takes as long as it takes: up to a
+        // second where it is slow to fail.
+        if !waits || self.now < self.broken_until + 3000 {
             return;
         }
         let asked = query.to.to_text();
@@ -95,7 +98,7 @@ impl World {
         let asked = asked.and_then(|index| self.asks.get(index));
         let token = query.filter.token.as_deref().unwrap_or_default();
         if let (Some(ask), Some(ended)) = (asked, self.ended_at.get(token))
-            && self.now > ask.asked_at.max(*ended) + 100
+            && self.now > ask.asked_at.max(*ended) + 1500
         {
             self.broken(format!(
                 "who waited for {token} was not told that it had ended"
