@@ -29,10 +29,10 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the cause lies in one batch and not in the database, so that others of the
-    /// same group may succeed without it.
+    /// Whether the cause may lie in one batch, or in one row that only it touches, so that
+    /// others of the same group may succeed without it.
     pub(crate) const fn is_own_fault(&self) -> bool {
-        matches!(self, Self::Refused(_))
+        matches!(self, Self::Refused(_) | Self::Corrupt(_))
     }
 
     /// Something in the file that this program would not have written.

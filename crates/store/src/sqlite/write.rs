@@ -164,11 +164,14 @@ impl Writer {
         mut connection: SqliteConnection,
         result: Result<T, Error>,
     ) -> Result<T, Error> {
-        let usable = result.is_ok()
-            || sqlx::query("ROLLBACK")
-                .execute(&mut connection)
-                .await
-                .is_ok();
+        let usable = match &result {
+            Ok(_) => true,
+            Err(_) => match sqlx::query("ROLLBACK").execute(&mut connection).await {
+                Ok(_) => true,
+                Err(sqlx::Error::Database(error)) => error.message().contains("no transaction"),
+                Err(_) => false,
+            },
+        };
         if usable {
             self.connection = Some(connection);
         } else {
