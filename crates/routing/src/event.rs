@@ -51,7 +51,9 @@ pub enum Event {
         /// A fresh token, for a request that has none.
         fresh: Token,
     },
-    /// The internal side lost its connection to a module.
+    /// The internal side lost its connection to a module; also where a new connection under the
+    /// same identity takes its place. It must come before anything that comes over the new one:
+    /// a module that names no epoch is told from its former life by nothing else.
     ModuleGone(Identity),
     /// The internal side could not hand a message to a module: it is provably not received.
     Undelivered {
