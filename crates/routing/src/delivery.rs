@@ -144,10 +144,15 @@ impl Router {
             return;
         };
         let (place, action) = (entry.place, entry.task.action.clone());
+        // It said meanwhile that it takes nothing more, and was told that nothing comes.
+        let declined = !entry.delivered
+            && entry
+                .runner()
+                .is_some_and(|runner| !self.modules.actions_of(runner).contains(&action));
         if entry.ending {
             self.ledger.has_left(&action, place);
-        } else if self.is_expired(token) || !self.ledger.is_its_turn(&action, place) {
-            // An earlier one could not be handed over, and waits again.
+        } else if declined || self.is_expired(token) || !self.ledger.is_its_turn(&action, place) {
+            // Or an earlier one could not be handed over, and waits again.
             self.take_back(token);
         } else {
             self.deliver(token);

@@ -287,6 +287,20 @@ fn what_a_lost_module_had_ends_unknown_after_the_grace() {
 }
 
 #[test]
+fn module_that_drains_gets_nothing_after_it_was_told_so() {
+    let mut desk = Desk::new();
+    desk.ready("one", 1);
+    desk.command("t1");
+    desk.module("one", "ACTIONREADY", r#"{"actions":[],"epoch":"1"}"#);
+    assert_eq!(desk.answer_to("one").0, Status::Ok);
+    desk.stored();
+    assert_eq!(desk.handed("one"), [""; 0]);
+    desk.ready("two", 1);
+    desk.stored();
+    assert_eq!(desk.handed("two"), ["t1"]);
+}
+
+#[test]
 fn what_a_lost_module_had_is_run_again_where_retries_ask_for_it() {
     let mut desk = Desk::new();
     desk.ready("one", 1);
