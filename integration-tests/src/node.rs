@@ -213,6 +213,9 @@ impl Node {
                 found.push(pid);
             }
         }
+        // A command that is just being started still looks like the service that starts it.
+        let services = found.clone();
+        found.retain(|pid| parent(*pid).is_none_or(|parent| !services.contains(&parent)));
         found
     }
 
@@ -276,6 +279,12 @@ impl Drop for Node {
 )]
 fn eprint_log(log: &str) {
     eprintln!("--- log of the node ---\n{log}--- end of the log ---");
+}
+
+fn parent(pid: i32) -> Option<i32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// A binary of this workspace.
