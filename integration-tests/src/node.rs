@@ -27,6 +27,8 @@ pub struct NodeOptions {
     pub action: String,
     /// The internal endpoint on TCP, for modules that know no IPC path.
     pub internal_tcp: bool,
+    /// Where the database is; in the node's folder where it is not told.
+    pub database: Option<PathBuf>,
 }
 
 /// See the module's doc. Everything of it ends when it is dropped.
@@ -81,6 +83,7 @@ impl Node {
         } else {
             ("ipc", path.join("bus.ipc").display().to_string())
         };
+        let database = options.database.unwrap_or_else(|| path.join("gorgone.sdb"));
         let thumbprint = keys().client.public().thumbprint();
         let config = format!(
             "name: test\n\
@@ -89,7 +92,7 @@ impl Node {
              gorgone_db_type: SQLite\n  gorgone_db_name: {db}\n  privkey: {key}\n  \
              authorized_clients:\n    - key: {thumbprint}\n{core}\n\
              modules:\n  - name: action\n    enable: true\n{action}\n",
-            db = path.join("gorgone.sdb").display(),
+            db = database.display(),
             key = path.join("server.pem").display(),
             core = options.core,
             action = options.action,
@@ -128,6 +131,25 @@ impl Node {
             .expect("gorgoned starts ('make unit' builds it)");
         self.gorgoned = Some(child);
         drop(self.client().await);
+    }
+
+    /// One of our programs, not started yet.
+    #[must_use]
+    pub fn program(name: &str) -> Command {
+        Command::new(binary(name))
+    }
+
+    /// gorgonectl, told how to reach this node.
+    #[must_use]
+    pub fn ctl(&self, args: &[&str]) -> Command {
+        let mut command = Self::program("gorgonectl");
+        command
+            .env("GORGONECTL_SERVER", self.endpoint())
+            .env("GORGONECTL_SERVER_KEY", self.path("server.pub.pem"))
+            .env("GORGONECTL_KEY", self.path("client.pem"))
+            .stdin(Stdio::null())
+            .args(args);
+        command
     }
 
     /// A file of this node.
@@ -231,8 +253,11 @@ impl Node {
 
     /// `kill -9` of everything at once.
     pub fn kill_all(&mut self) {
-        for name in ["gorgoned", "gorgone-core", "gorgone-action"] {
-            self.signal(name, Signal::SIGKILL);
+        let names = ["gorgone-core", "gorgone-action", "gorgoned"];
+        let pids: Vec<_> = names.iter().flat_map(|name| self.pids(name)).collect();
+        for pid in pids {
+            // One that has just ended is as good as killed.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
         if let Some(mut child) = self.gorgoned.take() {
             let _ = child.wait();
