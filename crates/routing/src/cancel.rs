@@ -8,6 +8,9 @@ use crate::ledger::Entry;
 use crate::outbox::{Ack, Ending};
 use crate::router::{CANCEL_PATIENCE, CancelWaiter, Router};
 
+/// How many may wait to be told of the end of one task.
+const MAX_PER_TASK: usize = 64;
+
 impl Router {
     pub(crate) fn cancel_task(&mut self, ack: Ack, subject: Token) {
         let Some(entry) = self.ledger.get(&subject) else {
@@ -16,6 +19,11 @@ impl Router {
         };
         if !entry.durable {
             let words = "the request is just being accepted; try again";
+            return self.out.answer(ack.0, Answer::busy(Some(ack.1), words));
+        }
+        let others = self.cancels.get(&subject).map_or(0, Vec::len);
+        if others >= MAX_PER_TASK || self.cancels.len() >= self.settings.max_waiters {
+            let words = "too many wait for the end of cancelled requests; try again later";
             return self.out.answer(ack.0, Answer::busy(Some(ack.1), words));
         }
         // What is not with a runner, or not yet, ends here.

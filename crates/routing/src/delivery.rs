@@ -82,7 +82,8 @@ impl Router {
 
     /// Gives waiting tasks to free runners, in their order.
     pub(crate) fn schedule(&mut self, action: &Action) {
-        if self.retry_at.is_some() {
+        // What waits is on disk: it goes to somebody after the restart.
+        if self.retry_at.is_some() || self.stopping {
             return;
         }
         while let Some((place, token, true)) = self.ledger.first(action) {

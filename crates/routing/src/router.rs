@@ -64,7 +64,7 @@ pub struct Router {
     counters: Counters,
     /// After a failed write: when to try again what can wait.
     pub(crate) retry_at: Option<Duration>,
-    stopping: bool,
+    pub(crate) stopping: bool,
 }
 
 impl Router {

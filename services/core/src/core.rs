@@ -229,8 +229,12 @@ impl Core {
                 tracing::debug!(module = %peer, "disconnected");
                 self.router.handle(Event::ModuleGone(peer), now);
             }
-            // It says READY itself.
-            RouterEvent::Connected(peer) => tracing::debug!(module = %peer, "connected"),
+            RouterEvent::Connected(peer) => {
+                tracing::debug!(module = %peer, "connected");
+                // A connection before it, if there was one, is over; the module says READY on
+                // this one, and what it still has.
+                self.router.handle(Event::ModuleGone(peer), now);
+            }
         }
     }
 
