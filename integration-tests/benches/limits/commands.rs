@@ -5,7 +5,6 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use gorgone_integration_tests::Node;
 use gorgone_protocol::request::log::{self, GetLog};
 use gorgone_protocol::{Action, Data, Dialect, Message, Status, Token};
 
@@ -13,29 +12,28 @@ use crate::crowd::{Crowd, token};
 use crate::process::{self, Process};
 use crate::sample::{Sample, part};
 
-const WARM: Duration = Duration::from_millis(500);
-const SPAN: Duration = Duration::from_secs(4);
-
 pub(crate) fn run() {
     println!("\nCOMMAND true -> terminal row");
     let node = process::node();
-    let alone = spawning(1);
-    let four = spawning(4);
-    for clients in [1, 4, 16] {
-        let ours = commands(&node, clients);
-        let (limit, name) = match clients {
-            1 => (&alone, "sh -c true, sequential "),
-            _ => (&four, "sh -c true, 4 at a time"),
-        };
+    for (clients, threads) in [(1, 1), (4, 4), (16, 4)] {
+        let _ = std::fs::remove_file(node.path("gorgone.sdb"));
+        let gorgoned = Process::start("gorgoned", &node);
+        let mut crowd = Crowd::with_sessions(&node.endpoint(), clients);
+        let [spawned, ours] = Sample::best([&mut |span| spawning(threads, span), &mut |span| {
+            commands(&mut crowd, clients, span)
+        }]);
+        gorgoned.stop();
         println!(
             "{clients:>5} at a time {:>6.0}/s  {}",
             ours.rate(),
             ours.spread()
         );
-        println!("      of {name} {}", part(ours.rate(), limit.rate()));
+        println!(
+            "      of sh -c true, {threads} at a time {}",
+            part(ours.rate(), spawned.rate())
+        );
+        println!("      which has {:>14}  {}", "", spawned.spread());
     }
-    println!("      sh -c true, sequential: {}", alone.spread());
-    println!("      sh -c true, 4 at a time: {}", four.spread());
 }
 
 /// What a client has asked for and waits for.
@@ -46,38 +44,29 @@ enum Step {
     End,
 }
 
-fn commands(node: &Node, clients: usize) -> Sample {
-    let _ = std::fs::remove_file(node.path("gorgone.sdb"));
-    let gorgoned = Process::start("gorgoned", node);
-    let mut crowd = Crowd::with_sessions(&node.endpoint(), clients);
+fn commands(crowd: &mut Crowd, clients: usize, span: Duration) -> Sample {
     let mut steps = vec![Step::Idle; clients];
-    let mut measure = |span| {
-        crowd.work(span, |client, answer| {
-            let step = std::mem::replace(&mut steps[client], Step::Idle);
-            match (step, answer) {
-                (Step::Ack(token), Some(answer)) => {
-                    assert_eq!(answer.status, Status::Ok);
-                    steps[client] = Step::End;
-                    Some(wait_for(&token))
-                }
-                (Step::End, Some(answer)) => {
-                    let (rows, _) = log::decode_answer(answer, Dialect::Seed).unwrap();
-                    assert!(rows.iter().any(|row| row.code.is_terminal()), "{answer:?}");
-                    None
-                }
-                _ => {
-                    let token = token();
-                    steps[client] = Step::Ack(token.clone());
-                    let body = Data::parse(r#"{"command":"true"}"#).unwrap();
-                    Some(Message::new(Action::Command, Some(token), body))
-                }
+    crowd.work(span, |client, answer| {
+        let step = std::mem::replace(&mut steps[client], Step::Idle);
+        match (step, answer) {
+            (Step::Ack(token), Some(answer)) => {
+                assert_eq!(answer.status, Status::Ok);
+                steps[client] = Step::End;
+                Some(wait_for(&token))
             }
-        })
-    };
-    measure(WARM);
-    let sample = measure(SPAN);
-    gorgoned.stop();
-    sample
+            (Step::End, Some(answer)) => {
+                let (rows, _) = log::decode_answer(answer, Dialect::Seed).unwrap();
+                assert!(rows.iter().any(|row| row.code.is_terminal()), "{answer:?}");
+                None
+            }
+            _ => {
+                let token = token();
+                steps[client] = Step::Ack(token.clone());
+                let body = Data::parse(r#"{"command":"true"}"#).unwrap();
+                Some(Message::new(Action::Command, Some(token), body))
+            }
+        }
+    })
 }
 
 fn wait_for(subject: &Token) -> Message {
@@ -89,13 +78,13 @@ fn wait_for(subject: &Token) -> Message {
     Message::new(Action::GetLog, Some(token()), filter.encode(Dialect::Seed))
 }
 
-fn spawning(threads: usize) -> Sample {
+fn spawning(threads: usize, span: Duration) -> Sample {
     let began = Instant::now();
     let workers: Vec<_> = (0..threads)
         .map(|_| {
             std::thread::spawn(move || {
                 let mut times = Vec::new();
-                while began.elapsed() < SPAN {
+                while began.elapsed() < span {
                     let start = Instant::now();
                     let status = Command::new("sh").args(["-c", "true"]).status().unwrap();
                     assert!(status.success());

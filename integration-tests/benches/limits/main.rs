@@ -1,7 +1,8 @@
 //! What gorgone does in a second, side by side with what the machine can do: `make bench`.
 //!
 //! Every figure stands beside limits that were measured in the same run, and is told as a part of
-//! them, so that a slow or busy machine changes both. The clients share one thread and one
+//! them. What is compared is measured in turn, several times, and the best round counts: a slow or
+//! busy machine changes both. The clients share one thread and one
 //! ZeroMQ context: they cost little, and cost the same where a limit is measured.
 #![allow(
     clippy::unwrap_used,

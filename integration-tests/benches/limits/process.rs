@@ -58,6 +58,16 @@ impl Process {
         began.elapsed()
     }
 
+    /// Processor time that it has used.
+    pub(crate) fn busy(&self) -> Duration {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let nanos = threads.filter_map(|thread| {
+            let text = fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+            text.split(' ').next()?.parse::<u64>().ok()
+        });
+        Duration::from_nanos(nanos.sum())
+    }
+
     /// This process and all below it.
     pub(crate) fn family(&self) -> Vec<u32> {
         let mut family = vec![self.child.id()];

@@ -2,6 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+const WARM: Duration = Duration::from_millis(300);
+const SPAN: Duration = Duration::from_secs(1);
+const ROUNDS: usize = 4;
+
 /// Times of things that went on for a while.
 pub(crate) struct Sample {
     times: Vec<Duration>,
@@ -28,6 +32,31 @@ impl Sample {
             times.push(start.elapsed());
         }
         Self::new(times, began)
+    }
+
+    /// Measures things in turn, several times each, and keeps each one's best round: whatever
+    /// else the machine does disturbs some rounds, and all things alike.
+    pub(crate) fn best<const N: usize>(
+        mut things: [&mut dyn FnMut(Duration) -> Self; N],
+    ) -> [Self; N] {
+        let mut best: [Option<Self>; N] = std::array::from_fn(|_| None);
+        for thing in &mut things {
+            thing(WARM);
+        }
+        for _ in 0..ROUNDS {
+            for (thing, best) in things.iter_mut().zip(&mut best) {
+                let round = thing(SPAN);
+                if best.as_ref().is_none_or(|best| round.rate() > best.rate()) {
+                    *best = Some(round);
+                }
+            }
+        }
+        best.map(Option::unwrap)
+    }
+
+    /// How many.
+    pub(crate) fn count(&self) -> usize {
+        self.times.len()
     }
 
     /// How many in a second.
