@@ -269,11 +269,19 @@ impl Node {
     /// # Panics
     /// When it does not end well.
     pub fn stop(&mut self) -> Duration {
+        self.signal("gorgoned", Signal::SIGTERM);
+        self.ends()
+    }
+
+    /// Waits for the end of a gorgoned that has been told to end; returns how long it took.
+    ///
+    /// # Panics
+    /// When it does not end well.
+    pub fn ends(&mut self) -> Duration {
         let began = Instant::now();
         let Some(mut child) = self.gorgoned.take() else {
             return Duration::ZERO;
         };
-        self.signal("gorgoned", Signal::SIGTERM);
         while began.elapsed() < PATIENCE {
             if let Ok(Some(status)) = child.try_wait() {
                 assert!(
