@@ -19,6 +19,9 @@ use crate::{Error, Options};
 /// Tasks that are read at once.
 const TASKS: i64 = 1000;
 
+/// How many rows of the history are sorted rather than looked for.
+const FEW: i64 = 20_000;
+
 /// What a row takes in an answer beside its token and its data.
 const ROW_BYTES: i64 = 100;
 
@@ -26,12 +29,14 @@ pub(crate) fn pool(options: &Options, connect: SqliteConnectOptions) -> SqlitePo
     SqlitePoolOptions::new()
         .max_connections(options.readers)
         .acquire_timeout(options.read_timeout)
+        // A file needs no asking whether it is still there.
+        .test_before_acquire(false)
         .connect_lazy_with(connect.pragma("query_only", "true"))
 }
 
 pub(crate) async fn history(pool: &SqlitePool, filter: &Filter) -> Result<Page, Error> {
     let limit = i64::from(filter.limit.clamp(1, Filter::MAX_LIMIT));
-    let (sql, mut arguments) = history_query(filter);
+    let (sql, mut arguments) = history_query(filter, choose_index(pool, filter).await?);
     // One more than asked for tells whether there are more.
     for number in [
         limit + 1,
@@ -70,8 +75,36 @@ pub(crate) async fn history(pool: &SqlitePool, filter: &Filter) -> Result<Page, 
     })
 }
 
+/// How the rows are found where only a time tells which: by the time's index and then sorted,
+/// while they are few; else by walking along the ids, since sorting them all would cost more.
+/// SQLite has no statistics to know which.
+async fn choose_index(pool: &SqlitePool, filter: &Filter) -> Result<&'static str, Error> {
+    if filter.token.is_some() || filter.code.is_some() {
+        return Ok("");
+    }
+    let (from, count, index) = match (filter.ctime_from, filter.etime_from) {
+        (Some(from), _) => (
+            from,
+            "SELECT count(*) FROM (SELECT 1 FROM gorgone_history WHERE ctime >= ? LIMIT ?)",
+            "INDEXED BY idx_gorgone_history_ctime",
+        ),
+        (None, Some(from)) => (
+            from,
+            "SELECT count(*) FROM (SELECT 1 FROM gorgone_history WHERE etime >= ? LIMIT ?)",
+            "INDEXED BY idx_gorgone_history_etime",
+        ),
+        (None, None) => return Ok(""),
+    };
+    let found: i64 = sqlx::query_scalar(count)
+        .bind(from)
+        .bind(FEW)
+        .fetch_one(pool)
+        .await?;
+    Ok(if found < FEW { index } else { "NOT INDEXED" })
+}
+
 /// The page is chosen by ids and lengths first, so that never more than it may hold is read.
-fn history_query(filter: &Filter) -> (String, SqliteArguments) {
+fn history_query(filter: &Filter, index: &str) -> (String, SqliteArguments) {
     let mut arguments = SqliteArguments::default();
     let mut conditions = Vec::new();
     // The most selective filter has the index; a plus keeps SQLite, which has no statistics,
@@ -95,13 +128,13 @@ fn history_query(filter: &Filter) -> (String, SqliteArguments) {
         condition("id", ">", &mut false);
         arguments.add(id).ok();
     }
-    if let Some(etime) = filter.etime_from {
-        condition("etime", ">=", &mut indexed);
-        arguments.add(etime).ok();
-    }
     if let Some(ctime) = filter.ctime_from {
         condition("ctime", ">=", &mut indexed);
         arguments.add(ctime).ok();
+    }
+    if let Some(etime) = filter.etime_from {
+        condition("etime", ">=", &mut indexed);
+        arguments.add(etime).ok();
     }
     let conditions = match conditions.is_empty() {
         true => String::new(),
@@ -110,7 +143,7 @@ fn history_query(filter: &Filter) -> (String, SqliteArguments) {
     let order = if filter.newest { "DESC" } else { "ASC" };
     let sql = format!(
         "WITH page AS MATERIALIZED (SELECT id, coalesce(octet_length(token), 0) + \
-         coalesce(octet_length(data), 0) + {ROW_BYTES} AS size FROM gorgone_history {conditions} \
+         coalesce(octet_length(data), 0) + {ROW_BYTES} AS size FROM gorgone_history {index} {conditions} \
          ORDER BY id {order} LIMIT ?), \
          sums AS (SELECT id, sum(size) OVER w AS total, row_number() OVER w AS number, \
          (SELECT count(*) FROM page) AS matching FROM page WINDOW w AS (ORDER BY id {order})) \
