@@ -98,8 +98,42 @@ fn nonsense_is_refused_and_the_text_says_what_is_wrong() {
 }
 
 #[test]
+fn a_short_request_does_not_grow_by_what_its_commands_share() {
+    let with = |member: &str, value: Value, commands: usize| json!({"content": vec![json!({"command": "a"}); commands], member: value});
+    let long = "x".repeat(4000);
+    let env: Value = (0..400)
+        .map(|n| (format!("NAME{n}"), Value::from("")))
+        .collect();
+    for (member, value) in [
+        ("metadata", json!(long)),
+        ("cwd", json!(long)),
+        ("user", json!(long)),
+        ("env", env),
+    ] {
+        let error = command(&with(member, value.clone(), 1000)).unwrap_err();
+        assert!(error.contains("beside 'content'"), "{member}: {error}");
+        assert_eq!(
+            command(&with(member, value, 10)).unwrap().commands.len(),
+            10
+        );
+    }
+    let one = with("metadata", json!("x".repeat(2_000_000)), 1);
+    assert_eq!(command(&one).unwrap().commands.len(), 1);
+    // Many lines have one pipe between them.
+    let pipe = format!("/{}", "x".repeat(100_000));
+    let request = engine(&json!({"engine_pipe": pipe, "content": vec!["a"; 100_000]})).unwrap();
+    let pipes: Vec<_> = request
+        .lines
+        .iter()
+        .filter_map(|l| l.pipe.as_deref())
+        .collect();
+    assert_eq!(pipes.len(), 100_000);
+    assert!(pipes.iter().all(|one| std::ptr::eq(*one, pipes[0])));
+}
+
+#[test]
 fn engine_lines_come_one_or_many_and_name_their_pipe_in_either_way() {
-    let pipe = Some("/rw/centengine.cmd".to_owned());
+    let pipe = Some("/rw/centengine.cmd");
     for body in [
         json!({"command": "[1] A;b\n", "engine_pipe": "/rw/centengine.cmd"}),
         json!({"content": {"command": "[1] A;b", "command_file": "/rw/centengine.cmd"}}),
@@ -109,7 +143,7 @@ fn engine_lines_come_one_or_many_and_name_their_pipe_in_either_way() {
         let request = engine(&body).unwrap();
         assert_eq!(request.lines.len(), 1);
         assert_eq!(request.lines[0].command, "[1] A;b");
-        assert_eq!(request.lines[0].pipe, pipe, "{body}");
+        assert_eq!(request.lines[0].pipe.as_deref(), pipe, "{body}");
         assert_eq!(EngineRequest::decode(&request.encode()).unwrap(), request);
     }
     let several = engine(&json!({"content": [

@@ -103,7 +103,7 @@ impl EnginePipe {
     ) -> Result<(), EngineFailure> {
         let path_of = |line: &EngineLine| {
             line.pipe
-                .as_ref()
+                .as_deref()
                 .map_or_else(|| self.default.clone(), PathBuf::from)
         };
         if self.only_default

@@ -22,6 +22,11 @@ pub const MAX_COMMANDS: usize = 1000;
 /// Longest time that a command may ask for: a week.
 pub const MAX_TIMEOUT: Duration = Duration::from_secs(7 * 86_400);
 
+/// What the commands of one request may take over from beside `content`, in bytes of JSON and
+/// over all commands. Each has its own copy, in memory and in the history, so that a short
+/// request could otherwise grow a thousandfold.
+pub const MAX_SHARED: usize = 1024 * 1024;
+
 /// The body of COMMAND: what to run, in this order. Never empty.
 #[derive(Clone, PartialEq, Debug)]
 pub struct CommandRequest {
@@ -94,6 +99,12 @@ pub enum CommandError {
     /// `content` is an empty list.
     #[error("'content' holds no command")]
     NoCommand,
+    /// What stands beside `content` comes to more than [`MAX_SHARED`], once for each command.
+    #[error(
+        "what stands beside 'content' goes to each of its commands: {0} bytes in all, at most \
+         {MAX_SHARED} are taken"
+    )]
+    Shared(usize),
     /// More than [`MAX_COMMANDS`].
     #[error("{0} commands in one request, at most {MAX_COMMANDS} are taken")]
     TooMany(usize),
@@ -135,6 +146,10 @@ impl CommandRequest {
                 }
                 if list.len() > MAX_COMMANDS {
                     return Err(CommandError::TooMany(list.len()));
+                }
+                let shared = shared_bytes(&body).saturating_mul(list.len());
+                if list.len() > 1 && shared > MAX_SHARED {
+                    return Err(CommandError::Shared(shared));
                 }
                 list.iter()
                     .enumerate()
@@ -236,6 +251,15 @@ fn seconds(duration: Duration) -> Value {
     } else {
         duration.as_secs_f64().into()
     }
+}
+
+/// The length of all that commands take over from around them.
+fn shared_bytes(body: &Map<String, Value>) -> usize {
+    ["env", "cwd", "user", "metadata"]
+        .iter()
+        .filter_map(|member| body.get(*member))
+        .map(|value| value.to_string().len())
+        .sum()
 }
 
 /// The members of an object, or what the value is instead.

@@ -7,6 +7,8 @@
 //! `command` may be a list of lines. A line break inside a line is refused: it would smuggle
 //! in a command of its own.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use super::command::object;
@@ -28,7 +30,7 @@ pub struct EngineLine {
     /// The line, without a line break.
     pub command: String,
     /// The engine's pipe; the one of the configuration where absent.
-    pub pipe: Option<String>,
+    pub pipe: Option<Arc<str>>,
 }
 
 /// A body that holds nothing to write.
@@ -88,11 +90,11 @@ impl EngineRequest {
     /// Writes the body: lines for one pipe in the seed's spelling, others under `content`.
     #[must_use]
     pub fn encode(&self) -> Data {
-        let object = |command: Value, pipe: Option<&String>| {
+        let object = |command: Value, pipe: Option<&Arc<str>>| {
             let mut body = Map::new();
             body.insert("command".into(), command);
             if let Some(pipe) = pipe {
-                body.insert("engine_pipe".into(), pipe.clone().into());
+                body.insert("engine_pipe".into(), pipe.as_ref().into());
             }
             Value::from(body)
         };
@@ -118,7 +120,7 @@ impl EngineRequest {
 
 fn read(
     body: &Map<String, Value>,
-    around: Option<&String>,
+    around: Option<&Arc<str>>,
     lines: &mut Vec<EngineLine>,
 ) -> Result<(), EngineError> {
     let own = pipe(body)?;
@@ -134,7 +136,11 @@ fn read(
     }
 }
 
-fn push(text: &str, pipe: Option<&String>, lines: &mut Vec<EngineLine>) -> Result<(), EngineError> {
+fn push(
+    text: &str,
+    pipe: Option<&Arc<str>>,
+    lines: &mut Vec<EngineLine>,
+) -> Result<(), EngineError> {
     let line = text.trim_end_matches(['\n', '\r']);
     if line.trim().is_empty() {
         return Err(wrong("command", "is empty"));
@@ -159,7 +165,7 @@ fn push(text: &str, pipe: Option<&String>, lines: &mut Vec<EngineLine>) -> Resul
 }
 
 /// `engine_pipe`, or `command_file` as newer clients call it.
-fn pipe(body: &Map<String, Value>) -> Result<Option<String>, EngineError> {
+fn pipe(body: &Map<String, Value>) -> Result<Option<Arc<str>>, EngineError> {
     for member in ["engine_pipe", "command_file"] {
         match body.get(member) {
             None | Some(Value::Null) => {}
@@ -167,7 +173,7 @@ fn pipe(body: &Map<String, Value>) -> Result<Option<String>, EngineError> {
             Some(Value::String(text)) if text.contains('\0') => {
                 return Err(wrong(member, "contains a NUL byte"));
             }
-            Some(Value::String(text)) => return Ok(Some(text.clone())),
+            Some(Value::String(text)) => return Ok(Some(text.as_str().into())),
             Some(_) => return Err(wrong(member, "must be a text")),
         }
     }
