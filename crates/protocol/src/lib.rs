@@ -20,6 +20,7 @@ mod headers;
 mod message;
 mod name;
 pub mod request;
+mod rights;
 mod time;
 
 pub use action::Action;
@@ -32,4 +33,5 @@ pub use endpoint::Endpoint;
 pub use headers::Headers;
 pub use message::{Message, Target};
 pub use name::{Identity, InvalidName, NodeId, Thumbprint, Token};
+pub use rights::{Grant, GrantedActions, GrantedNodes, InvalidGrant, Rights};
 pub use time::Moment;

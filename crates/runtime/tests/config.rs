@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use gorgone_protocol::{Endpoint, NodeId};
+use gorgone_protocol::{Action, Endpoint, NodeId, Rights, Target};
 use gorgone_runtime::config::{
     ArgType, Checks, Config, ConfigError, DatabaseConfig, Loaded, Sources,
 };
@@ -413,4 +413,68 @@ modules:
     ] {
         assert!(found.contains(mistake), "no {mistake:?} in {found}");
     }
+}
+
+#[test]
+fn client_may_do_what_its_rights_name() {
+    let text = r#"
+gorgonecore:
+  authorized_clients:
+    - key: pnI6EWkiTbazjikJXRkLmjml5wvVECYtQduJUjS4QK4
+    - key: AAI6EWkiTbazjikJXRkLmjml5wvVECYtQduJUjS4QK4
+      name: the wall display
+      rights:
+        - { actions: [GETLOG, CONSTATUS], nodes: [self, 2-5] }
+    - key: BBI6EWkiTbazjikJXRkLmjml5wvVECYtQduJUjS4QK4
+      rights: []
+"#;
+    let clients = config(text).core.authorized_clients;
+    assert_eq!(clients[0].rights, Rights::everything());
+    assert_eq!(clients[1].name.as_deref(), Some("the wall display"));
+    let may = |client: usize, action: &str, target: &str| {
+        let (action, target) = (Action::parse(action), Target::parse(target));
+        clients[client]
+            .rights
+            .allows(&action, &target, NodeId::new(1))
+    };
+    assert!(may(1, "GETLOG", "") && may(1, "CONSTATUS", "5"));
+    assert!(!may(1, "COMMAND", "") && !may(1, "GETLOG", "6"));
+    assert!(!may(2, "PING", ""));
+}
+
+#[test]
+fn rights_that_could_be_misread_are_refused() {
+    let text = r#"gorgonecore:
+  authorized_clients:
+    - key: pnI6EWkiTbazjikJXRkLmjml5wvVECYtQduJUjS4QK4
+      rights:
+    - key: pnI6EWkiTbazjikJXRkLmjml5wvVECYtQduJUjS4QK4
+      rights: [COMMAND]
+    - key: AAI6EWkiTbazjikJXRkLmjml5wvVECYtQduJUjS4QK4
+      rights:
+        - { actions: [command, "GET*"], nodes: [] }
+        - { nodes: 4, action: [PING] }
+        - { actions: [PING], nodes: [5-2, all] }
+"#;
+    let found = problems(text);
+    let expected = [
+        ":4:13: gorgonecore.authorized_clients[0].rights: is empty; write [] for no rights",
+        "authorized_clients[1].key: this key stands here twice; keep one",
+        "authorized_clients[1].rights[0]: must be a mapping of keys",
+        ":9:23: gorgonecore.authorized_clients[2].rights[0].actions[0]: 'command' is not an action; write it in capitals: COMMAND",
+        "rights[0].actions[1]: 'GET*' is not an action",
+        "rights[0].nodes: names none; write [self]",
+        "rights[1].nodes: must be a list",
+        "rights[1].actions: names none; write [COMMAND, GETLOG]",
+        "rights[1].action: unknown key; did you mean 'actions'?",
+        "rights[2].nodes[0]: '5-2' is an empty range",
+        "rights[2].nodes[1]: 'all' names no node",
+    ];
+    for mistake in expected {
+        assert!(
+            found.iter().any(|line| line.contains(mistake)),
+            "no {mistake:?} in {found:#?}"
+        );
+    }
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
 }

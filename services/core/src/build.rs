@@ -148,7 +148,11 @@ pub(crate) fn session_config(
         public_pem: Some(public_key.to_pem()?),
         vector: core.vector,
         keysize: core.keysize,
-        authorized: core.authorized_clients.iter().cloned().collect(),
+        authorized: core
+            .authorized_clients
+            .iter()
+            .map(|client| client.key.clone())
+            .collect(),
         ttl: config.modules.dbcleaner.purge_sessions_time,
         max_sessions: core.limits.max_sessions,
         handshake_queue: core.limits.handshake_queue,

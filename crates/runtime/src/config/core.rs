@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gorgone_crypto::{PrivateKey, PublicKey};
-use gorgone_protocol::{Endpoint, NodeId, Thumbprint};
+use gorgone_protocol::{Endpoint, NodeId};
 
 use super::Checks;
+use super::clients::{self, AuthorizedClient};
 use super::secret::Secret;
 use super::section::Section;
 
@@ -33,8 +34,8 @@ pub struct CoreConfig {
     pub keysize: usize,
     /// The vector of the seed's dialect.
     pub vector: [u8; 16],
-    /// Whose keys may open a session.
-    pub authorized_clients: Vec<Thumbprint>,
+    /// Whose keys may open a session, and what each may ask for.
+    pub authorized_clients: Vec<AuthorizedClient>,
     /// The module that carries requests to other nodes.
     pub proxy_name: String,
     /// After that a session of the later dialect gets a new key.
@@ -158,7 +159,7 @@ pub(super) fn read(section: Section<'_>, checks: Checks) -> CoreConfig {
         vector: section
             .parsed("vector", vector)
             .unwrap_or(*b"0123456789012345"),
-        authorized_clients: authorized(&section),
+        authorized_clients: clients::read(&section),
         proxy_name: section
             .text("proxy_name")
             .unwrap_or_else(|| "proxy".to_owned()),
@@ -273,26 +274,6 @@ pub(super) fn vector(text: &str) -> Result<[u8; 16], String> {
             text.len()
         )
     })
-}
-
-fn authorized(section: &Section<'_>) -> Vec<Thumbprint> {
-    section
-        .sections("authorized_clients")
-        .into_iter()
-        .filter_map(|client| {
-            if !client.has("key") {
-                client.problem("key", "is missing; write '- key: THUMBPRINT'");
-            }
-            let key = client.parsed("key", |text| {
-                Thumbprint::parse(text).map_err(|error| {
-                    format!("'{text}': {error}; 'gorgonectl keys thumbprint FILE' prints it")
-                })
-            });
-            client.raw("name");
-            client.finish();
-            key
-        })
-        .collect()
 }
 
 fn database(section: &Section<'_>, checks: Checks) -> DatabaseConfig {

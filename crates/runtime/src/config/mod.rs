@@ -9,10 +9,12 @@
 //! Nothing here opens a socket or a database.
 
 mod action;
+mod clients;
 mod core;
 mod layer;
 mod modules;
 mod problem;
+mod rights;
 mod secret;
 mod section;
 mod yaml;
@@ -24,6 +26,7 @@ use figment::Figment;
 use figment::value::{Dict, Value};
 
 pub use action::{ActionConfig, AllowedCommand, ArgType, CommandTemplate};
+pub use clients::AuthorizedClient;
 pub use core::{CoreConfig, DatabaseConfig, Limits, ServerKind};
 pub use modules::{DbCleanerConfig, ModulesConfig, OtherModule};
 pub use problem::{ConfigError, Place, Problem};
