@@ -235,7 +235,10 @@ impl Router {
             _ if offered => self.submit(from, token, message),
             action => {
                 let words = format!("action '{action}' is not known");
-                self.refuse_with_row(from, None, &token, &words);
+                // Clients have always been told without their token. A module tells its
+                // questions apart by it.
+                let shown = matches!(from, Origin::Module(_)).then(|| token.clone());
+                self.refuse_with_row(from, shown, &token, &words);
             }
         }
     }
@@ -409,6 +412,9 @@ impl Router {
                 return self.refuse(from, Some(token), &words);
             }
         };
+        if self.waiters.forget(&from, &subject) {
+            return self.acknowledge((from, token), "it does not wait any more");
+        }
         self.cancel_task((from, token), subject);
     }
 

@@ -32,6 +32,8 @@ pub(crate) struct Waiters {
     next: u64,
     all: BTreeMap<WaiterId, Waiter>,
     by_token: HashMap<String, Vec<WaiterId>>,
+    /// By who asked, and the token of the GETLOG itself.
+    by_request: HashMap<(Origin, Token), WaiterId>,
     by_deadline: BTreeSet<(Duration, WaiterId)>,
 }
 
@@ -56,6 +58,7 @@ impl Waiters {
         let id = WaiterId(self.next);
         self.next += 1;
         let wants_rows = filter.wait_for == WaitFor::Row;
+        let request = (to.clone(), token.clone());
         self.all.insert(
             id,
             Waiter {
@@ -72,6 +75,7 @@ impl Waiters {
             .entry(subject.to_owned())
             .or_default()
             .push(id);
+        self.by_request.insert(request, id);
         self.by_deadline.insert((deadline, id));
         if wants_rows {
             self.ask(id, out);
@@ -120,6 +124,10 @@ impl Waiters {
     fn remove(&mut self, id: WaiterId) -> Option<Waiter> {
         let waiter = self.all.remove(&id)?;
         self.by_deadline.remove(&(waiter.deadline, id));
+        let request = (waiter.to.clone(), waiter.token.clone());
+        if self.by_request.get(&request) == Some(&id) {
+            self.by_request.remove(&request);
+        }
         if let Some(subject) = &waiter.filter.token
             && let Some(ids) = self.by_token.get_mut(subject)
         {
@@ -129,6 +137,14 @@ impl Waiters {
             }
         }
         Some(waiter)
+    }
+
+    /// Whoever asked does not wait any more, and is not answered. False where nobody waits
+    /// under this token.
+    pub(crate) fn forget(&mut self, from: &Origin, token: &Token) -> bool {
+        let request = (from.clone(), token.clone());
+        let waiter = self.by_request.get(&request).copied();
+        waiter.is_some_and(|id| self.remove(id).is_some())
     }
 
     pub(crate) fn row_arrived(&mut self, subject: &str, out: &mut Outbox) {

@@ -85,6 +85,22 @@ fn getlog_waits_no_longer_than_it_says() {
 }
 
 #[test]
+fn getlog_that_nobody_waits_for_any_more_is_not_answered() {
+    let mut desk = Desk::new();
+    desk.command("t1");
+    desk.stored();
+    let wait = r#"{"token":"t1","wait":60}"#;
+    desk.client("reader", "GETLOG", "r1", wait);
+    desk.cancels("somebody else", "r1");
+    assert_eq!(desk.queries().len(), 0);
+    desk.cancels("reader", "r1");
+    assert_eq!(desk.answer_to("reader"), ok("it does not wait any more"));
+    desk.cancels("client", "t1");
+    desk.stored();
+    assert!(desk.queries().is_empty());
+}
+
+#[test]
 fn getlog_waits_for_the_next_row() {
     let mut desk = Desk::new();
     desk.ready("action", 1);
