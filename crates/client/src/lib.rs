@@ -3,8 +3,10 @@
 //! Both keep what they were told until core has said that it is durable, and both find their
 //! way back by themselves when a connection, core, or a session is lost.
 
+mod asker;
 mod client;
 mod ledger;
 pub mod module;
 
+pub use asker::{AskError, Asker};
 pub use client::{Client, ClientError, ClientOptions};

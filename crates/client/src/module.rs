@@ -25,6 +25,7 @@ use serde_json::Value;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
+use crate::asker::{Asker, Question, Questions};
 use crate::ledger::Ledger;
 
 /// How often READY is said again, in seconds.
@@ -77,8 +78,10 @@ pub enum ModuleEvent {
     Lost,
 }
 
-enum Order {
+pub(crate) enum Order {
     Report(Token, Code, Value),
+    Ask(Box<Question>),
+    Forget(Token),
     Drain(oneshot::Sender<()>),
     Close(Duration, oneshot::Sender<bool>),
 }
@@ -120,6 +123,7 @@ impl Module {
         let epoch = format!("{:016x}", rand::random::<u64>());
         let pump = Pump {
             ledger: Ledger::new(epoch.clone()),
+            questions: Questions::default(),
             events: event_sender,
             shared: Arc::clone(&shared),
             started: Instant::now(),
@@ -150,6 +154,12 @@ impl Module {
             orders: self.orders.clone(),
             shared: Arc::clone(&self.shared),
         }
+    }
+
+    /// A handle to ask core with.
+    #[must_use]
+    pub fn asker(&self) -> Asker {
+        Asker::new(self.orders.clone())
     }
 
     /// Asks core to hand over nothing more, and returns when it knows (or after two seconds
@@ -203,6 +213,7 @@ struct Pump {
     options: ModuleOptions,
     epoch: String,
     ledger: Ledger,
+    questions: Questions,
     events: mpsc::UnboundedSender<ModuleEvent>,
     shared: Arc<Shared>,
     sender: DealerSender,
@@ -235,6 +246,8 @@ impl Pump {
                 },
                 order = orders.recv() => match order {
                     Some(Order::Report(token, code, data)) => self.report(&token, code, &data),
+                    Some(Order::Ask(question)) => self.questions.ask(*question, &self.sender),
+                    Some(Order::Forget(token)) => self.questions.forget(&token, &self.sender),
                     Some(Order::Drain(done)) => {
                         self.draining.get_or_insert_default().push(done);
                         self.say_ready(None);
@@ -251,6 +264,7 @@ impl Pump {
                         tracing::warn!("core does not answer; connecting again");
                         dealer = fresh;
                         self.sender = sender;
+                        self.questions.lost();
                         self.unanswered = 0;
                     } else {
                         self.say_ready(None);
@@ -331,8 +345,10 @@ impl Pump {
                 self.say_ready(Some(running));
                 let now = self.now();
                 self.ledger.repeat(now, true);
+                self.questions.connected(&self.sender);
             }
             DealerEvent::Disconnected => {
+                self.questions.disconnected();
                 let _ = self.events.send(ModuleEvent::Lost);
             }
             DealerEvent::Message(frames) => self.message(&frames),
@@ -344,7 +360,10 @@ impl Pump {
             return;
         };
         if let Ok(answer) = decode_answer(text) {
-            return self.answer(answer.token.as_ref(), answer.status);
+            if !self.questions.answer(&answer) {
+                self.answer(answer.token.as_ref(), answer.status);
+            }
+            return;
         }
         let Ok(message) = decode(text) else {
             tracing::warn!("core said something that is no message");

@@ -12,6 +12,14 @@ pub struct Headers {
     /// Which hand-over of the same token this is, counted from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<u32>,
+    /// The credential on whose behalf a module asks: that of a caller who came in through a door
+    /// of its own. Core checks the rights of this credential; without it the module asks for
+    /// itself. Trusted, as everything is that comes over the bus.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The address of that caller, for the audit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
 }
 
 impl Headers {
