@@ -330,6 +330,7 @@ impl Pump {
             epoch: Some(self.epoch.clone()),
             heartbeat: Some(HEARTBEAT),
             running,
+            carries: Vec::new(),
         };
         let token = Token::parse(&format!("{}-ready-{}", self.epoch, self.next_ready)).ok();
         let action = Action::Ready(self.options.name.as_str().into());

@@ -33,6 +33,14 @@ pub enum Action {
     Information,
     /// End a request that was accepted earlier.
     Cancel,
+    /// Core tells a proxy which nodes are its own.
+    Nodes,
+    /// A proxy tells what became of a task on its way to a node.
+    Carried,
+    /// A proxy tells how the connection to a node is.
+    NodeState,
+    /// A proxy brings rows of a node home.
+    PutRows,
     /// A module offers actions: `[XREADY]`, where the name before `READY` is the module's.
     Ready(Arc<str>),
     /// Any other name.
@@ -54,6 +62,10 @@ impl Action {
         ("GETTHUMBPRINT", Action::GetThumbprint),
         ("INFORMATION", Action::Information),
         ("CANCEL", Action::Cancel),
+        ("NODES", Action::Nodes),
+        ("CARRIED", Action::Carried),
+        ("NODESTATE", Action::NodeState),
+        ("PUTROWS", Action::PutRows),
     ];
 
     /// The action that a name on the wire stands for. Names are case-sensitive.

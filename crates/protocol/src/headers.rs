@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::NodeId;
+
 /// The optional second frame of an internal message: JSON, never seen by old daemons.
 /// Unknown members are ignored, so that services of different versions understand each other.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -20,6 +22,11 @@ pub struct Headers {
     /// The address of that caller, for the audit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
+    /// The node whose connection leads to the target: core says it to the proxy that owns it.
+    /// With `attempt` the message is a task, and the proxy says CARRIED; without, it is a
+    /// question, and the proxy answers it with `[ACK]` under the token that it bears.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<NodeId>,
 }
 
 impl Headers {

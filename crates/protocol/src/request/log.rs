@@ -139,15 +139,61 @@ impl GetLog {
     }
 }
 
-/// A row as it is written in an answer.
+/// A row as it is written on the wire.
 #[derive(Serialize)]
-struct RowOut<'a> {
+pub(super) struct RowOut<'a> {
     id: i64,
     token: &'a str,
     code: i64,
     etime: i64,
     ctime: i64,
     data: &'a str,
+}
+
+impl<'a> RowOut<'a> {
+    pub(super) fn new(row: &'a Row, dialect: Dialect) -> Self {
+        Self {
+            id: row.id,
+            token: &row.token,
+            code: row.code.number(dialect),
+            etime: row.etime,
+            ctime: row.ctime,
+            data: &row.data,
+        }
+    }
+}
+
+/// A row as peers write it.
+#[derive(Deserialize)]
+pub(super) struct RowIn {
+    #[serde(deserialize_with = "lenient::integer")]
+    id: Option<i64>,
+    #[serde(default)]
+    token: Option<String>,
+    #[serde(deserialize_with = "lenient::integer")]
+    code: Option<i64>,
+    #[serde(default, deserialize_with = "lenient::integer")]
+    etime: Option<i64>,
+    #[serde(default, deserialize_with = "lenient::integer")]
+    ctime: Option<i64>,
+    #[serde(default)]
+    data: Value,
+}
+
+impl RowIn {
+    pub(super) fn into_row(self, dialect: Dialect) -> Row {
+        Row {
+            id: self.id.unwrap_or_default(),
+            token: self.token.unwrap_or_default(),
+            code: Code::from_number(self.code.unwrap_or_default(), dialect),
+            etime: self.etime.unwrap_or_default(),
+            ctime: self.ctime.unwrap_or_default(),
+            data: match self.data {
+                Value::String(text) => text,
+                other => other.to_string(),
+            },
+        }
+    }
 }
 
 /// The answer to GETLOG. `result` is an object keyed by row id in the seed's dialect, an array
@@ -160,16 +206,7 @@ pub fn answer(
     more: bool,
     dialect: Dialect,
 ) -> Answer {
-    let out = |row: &Row| {
-        json!(RowOut {
-            id: row.id,
-            token: &row.token,
-            code: row.code.number(dialect),
-            etime: row.etime,
-            ctime: row.ctime,
-            data: &row.data,
-        })
-    };
+    let out = |row: &Row| json!(RowOut::new(row, dialect));
     let result: Value = match dialect {
         Dialect::Seed => rows
             .iter()
@@ -192,21 +229,6 @@ pub fn answer(
 /// When the answer does not have the form.
 pub fn decode_answer(answer: &Answer, dialect: Dialect) -> Result<(Vec<Row>, bool), DataError> {
     #[derive(Deserialize)]
-    struct RowIn {
-        #[serde(deserialize_with = "lenient::integer")]
-        id: Option<i64>,
-        #[serde(default)]
-        token: Option<String>,
-        #[serde(deserialize_with = "lenient::integer")]
-        code: Option<i64>,
-        #[serde(default, deserialize_with = "lenient::integer")]
-        etime: Option<i64>,
-        #[serde(default, deserialize_with = "lenient::integer")]
-        ctime: Option<i64>,
-        #[serde(default)]
-        data: Value,
-    }
-    #[derive(Deserialize)]
     #[serde(untagged)]
     enum Rows {
         Keyed(std::collections::HashMap<String, RowIn>),
@@ -223,20 +245,7 @@ pub fn decode_answer(answer: &Answer, dialect: Dialect) -> Result<(Vec<Row>, boo
         Rows::Keyed(rows) => rows.into_values().collect(),
         Rows::Listed(rows) => rows,
     };
-    let mut rows: Vec<Row> = rows
-        .into_iter()
-        .map(|row| Row {
-            id: row.id.unwrap_or_default(),
-            token: row.token.unwrap_or_default(),
-            code: Code::from_number(row.code.unwrap_or_default(), dialect),
-            etime: row.etime.unwrap_or_default(),
-            ctime: row.ctime.unwrap_or_default(),
-            data: match row.data {
-                Value::String(text) => text,
-                other => other.to_string(),
-            },
-        })
-        .collect();
+    let mut rows: Vec<Row> = rows.into_iter().map(|row| row.into_row(dialect)).collect();
     rows.sort_by_key(|row| row.id);
     Ok((rows, body.more))
 }

@@ -1,10 +1,15 @@
 //! The body of each request and of its answer: parsed, checked and written in one place.
 
 pub mod cancel;
+pub mod carried;
 pub mod command;
 pub mod engine;
 pub mod lenient;
 pub mod log;
+pub mod node_state;
 pub mod nodes;
 pub mod options;
+pub mod owned;
+pub mod pong;
+pub mod put_rows;
 pub mod ready;

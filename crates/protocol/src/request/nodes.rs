@@ -23,7 +23,7 @@ pub struct NodeDefinition {
 }
 
 /// How a node is reached.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NodeKind {
     /// It connects to us.
@@ -42,6 +42,11 @@ pub struct Subnode {
     pub id: NodeId,
     /// Among several ways to it the one with the smallest score is taken.
     pub pathscore: i64,
+}
+
+impl Subnode {
+    /// The score of a way that nobody gave one.
+    pub const DEFAULT_SCORE: i64 = 1;
 }
 
 #[derive(Deserialize)]
@@ -63,7 +68,7 @@ impl From<SubnodeSpelling> for Subnode {
         };
         Self {
             id,
-            pathscore: pathscore.unwrap_or(1),
+            pathscore: pathscore.unwrap_or(Self::DEFAULT_SCORE),
         }
     }
 }

@@ -11,6 +11,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::nodes::NodeKind;
 use crate::Token;
 
 /// The body of READY. Only `actions` is needed.
@@ -32,4 +33,8 @@ pub struct Ready {
     /// again what it believes there and does not find in the list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub running: Option<Vec<Token>>,
+    /// Kinds of nodes whose connections the module makes: core tells it by NODES which ones are
+    /// its own, and hands it what is for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub carries: Vec<NodeKind>,
 }

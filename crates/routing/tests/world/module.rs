@@ -127,6 +127,7 @@ impl Module {
             epoch: self.own.then(|| format!("{}-{}", self.name, self.life)),
             heartbeat: self.own.then_some(self.heartbeat),
             running: (self.own && with_running).then(|| self.held.keys().cloned().collect()),
+            carries: Vec::new(),
         };
         Message::new(
             Action::parse(&format!("{}READY", self.name.to_uppercase())),
