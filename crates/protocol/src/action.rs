@@ -15,6 +15,8 @@ pub enum Action {
     ConStatus,
     /// Rows of the history.
     GetLog,
+    /// Who asked for what.
+    GetAudit,
     /// Store a row in the history.
     PutLog,
     /// Are you there?
@@ -53,6 +55,7 @@ impl Action {
         ("ENGINECOMMAND", Action::EngineCommand),
         ("CONSTATUS", Action::ConStatus),
         ("GETLOG", Action::GetLog),
+        ("GETAUDIT", Action::GetAudit),
         ("PUTLOG", Action::PutLog),
         ("PING", Action::Ping),
         ("PONG", Action::Pong),

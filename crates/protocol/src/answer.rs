@@ -89,6 +89,12 @@ impl Answer {
         Self::refused_with(token, json!({ "message": message, "error": "busy" }))
     }
 
+    /// A refusal because its sender may not ask for that, whoever else may.
+    #[must_use]
+    pub fn forbidden(token: Option<Token>, message: &str) -> Self {
+        Self::refused_with(token, json!({ "message": message, "error": "forbidden" }))
+    }
+
     /// The same answer under another name.
     #[must_use]
     pub fn named(mut self, name: AnswerName) -> Self {

@@ -1,5 +1,6 @@
 //! The body of each request and of its answer: parsed, checked and written in one place.
 
+pub mod audit;
 pub mod cancel;
 pub mod carried;
 pub mod command;
