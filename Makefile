@@ -21,10 +21,10 @@ lint: ## formatting, warnings
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
-unit: ## all tests
+unit: ## all tests; what they count is printed
 	deploy/local/setup test
 	cargo build --locked --workspace --bins
-	deploy/local/with-tools cargo test --locked --workspace
+	deploy/local/with-tools cargo test --locked --workspace -- --show-output
 
 fuzz: ## fuzz codec, handshake and configuration, a minute each (FUZZ_SECONDS=n for longer)
 	deploy/local/setup fuzz
