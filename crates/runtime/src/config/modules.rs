@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use figment::value::{Dict, Value};
+use gorgone_protocol::near_miss;
 
 use super::action::{self, ActionConfig};
-use super::section::{Reader, Section, nearest};
+use super::section::{Reader, Section};
 
 /// Everything under `modules`.
 #[derive(Clone, PartialEq, Debug)]
@@ -89,7 +90,7 @@ pub(super) fn read(reader: &Reader, section: Section<'_>) -> ModulesConfig {
             continue;
         }
         let known = TYPED.into_iter().chain(OTHERS);
-        let mend = nearest(&name, known).map_or_else(
+        let mend = near_miss(&name, known).map_or_else(
             || "remove it".to_owned(),
             |hint| format!("did you mean '{hint}'?"),
         );

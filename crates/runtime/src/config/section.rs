@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use figment::value::{Dict, Value};
+use gorgone_protocol::near_miss;
 
 use super::layer::{Origins, nearest_place};
 use super::problem::Problem;
@@ -245,7 +246,7 @@ impl<'r> Section<'r> {
     pub(super) fn finish(self) {
         let known = self.known.borrow();
         for key in self.values.keys().filter(|key| !known.contains(*key)) {
-            let hint = nearest(key, known.iter().map(String::as_str));
+            let hint = near_miss(key, known.iter().map(String::as_str));
             let mend = hint.map_or_else(
                 || "remove it".to_owned(),
                 |hint| format!("did you mean '{hint}'?"),
@@ -279,13 +280,4 @@ fn whole(text: &str, range: &RangeInclusive<u64>, unit: &str) -> Result<u64, Str
             u64::MAX => format!("'{text}' is not a whole number{unit} of at least {low}"),
             _ => format!("'{text}' is not a whole number{unit} from {low} to {high}"),
         })
-}
-
-/// The word that was probably meant.
-pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
-        .filter(|(distance, _)| *distance <= (word.len() / 3).clamp(1, 3))
-        .min()
-        .map(|(_, candidate)| candidate)
 }
