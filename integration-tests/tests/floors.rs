@@ -16,7 +16,7 @@ fn root() -> PathBuf {
 fn floor(name: &str) -> Option<u32> {
     Some(match name {
         "gorgone-protocol" | "gorgone-crypto" => 0,
-        "gorgone-session" | "gorgone-routing" => 1,
+        "gorgone-session" | "gorgone-routing" | "gorgone-schedule" => 1,
         "gorgone-transport" | "gorgone-store" | "gorgone-runtime" => 2,
         "gorgone-client" => 3,
         "gorgone-core" | "gorgone-action" | "gorgoned" | "gorgonectl" => 4,
@@ -97,6 +97,7 @@ fn one_crate_knows_zeromq_and_one_knows_sql() {
             match dependency.as_str() {
                 "zeromq" | "zmq" => assert_eq!(name, "gorgone-transport"),
                 "sqlx" => assert_eq!(name, "gorgone-store"),
+                "croner" => assert_eq!(name, "gorgone-schedule"),
                 "rsa" | "aes" | "cbc" => assert_eq!(name, "gorgone-crypto"),
                 _ => {}
             }
@@ -115,6 +116,11 @@ fn lower_floors_have_no_io_no_clock_and_no_chance() {
         "std::process",
         "Instant::now",
         "SystemTime",
+        "Timestamp::now",
+        "Zoned::now",
+        "TimeZone::system",
+        "TimeZone::try_system",
+        "tz::db()",
         "rand::rng",
         "rand::random",
         "println!",
