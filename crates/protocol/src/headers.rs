@@ -27,6 +27,10 @@ pub struct Headers {
     /// question, and the proxy answers it with `[ACK]` under the token that it bears.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub via: Option<NodeId>,
+    /// When the task's time to live is over, milliseconds since 1970: a proxy does not send it
+    /// to its node after that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<i64>,
 }
 
 impl Headers {

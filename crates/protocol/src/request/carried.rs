@@ -5,7 +5,12 @@
 //! proxy → core   [CARRIED] [MSG] [] {"token":"TOKEN","node":4,"attempt":1,"outcome":"accepted"}
 //! core → proxy   [ACK] [MSG] {"code":0,…}            when it is written down
 //! ```
-//! It is said again until it is acknowledged.
+//! It is said once for each hand-over, and again until it is acknowledged. While the connection to
+//! the node is lost a proxy may keep what it has sent, and send it again to a node that recognises
+//! it; what it cannot find out it gives back: `unsent` what never left, `unknown` the rest. It does
+//! so too with what it holds for a node that is not its own any more, and with what has expired
+//! (`expires` of the headers). Whether a task that may have arrived is handed over again, core
+//! decides.
 
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +44,6 @@ pub enum Outcome {
     Busy,
     /// The node provably did not get it.
     Unsent,
-    /// It may have arrived, and the node would not recognise it if it came again.
+    /// It may have arrived, and the proxy cannot find out.
     Unknown,
 }

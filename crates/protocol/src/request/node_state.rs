@@ -3,8 +3,8 @@
 //! ```text
 //! proxy → core   [NODESTATE] [] [] {"id":4,"state":"up","since":…,"dedups":true,…}
 //! ```
-//! It is said on every change, after each ping and after each synchronisation; the newest word
-//! counts, nothing is acknowledged.
+//! It is said when a node becomes the proxy's own by NODES, on every change, after each ping and
+//! after each synchronisation; the newest word counts, nothing is acknowledged.
 
 use std::collections::BTreeMap;
 
@@ -25,9 +25,9 @@ pub struct NodeState {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// Whether the node recognises a task that it has had by its token, and does not run it
-    /// again. False until it has said so.
-    #[serde(default)]
-    pub dedups: bool,
+    /// again: what its last PONG said. None until it has answered once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dedups: Option<bool>,
     /// What the node calls itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hostname: Option<String>,
@@ -60,7 +60,8 @@ pub struct NodeState {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LinkState {
-    /// It answers.
+    /// It answers: said after the first answer to a ping, so that `dedups` is known. Core hands
+    /// nothing over before.
     Up,
     /// It does not, or cannot be reached.
     Down,
