@@ -32,10 +32,10 @@ fuzz_target!(|input: &[u8]| {
     // Positions of keys, messages with suggestions: many words for few bytes, yet bounded.
     bounded(input, 4 * 1024 * 1024, 1024, || {
         // Files are not looked at: what stands in them is not the input's.
-        match Config::parse(text, &sources, Checks { keys: false }) {
+        match Config::parse(text, &sources, Checks::default()) {
             Ok(loaded) => {
                 let _ = format!("{:?} {:?}", loaded.config, loaded.warnings);
-                let again = Config::parse(text, &sources, Checks { keys: false });
+                let again = Config::parse(text, &sources, Checks::default());
                 assert_eq!(again.ok().map(|it| it.config), Some(loaded.config));
             }
             Err(error) => {

@@ -35,8 +35,8 @@ pub mod exit {
 pub struct Service {
     /// The binary's name.
     pub name: &'static str,
-    /// Whether it needs the files of keys and passwords.
-    pub keys: bool,
+    /// Which of the files that the configuration names it needs.
+    pub checks: Checks,
     /// Threads of its runtime; 0 for the main thread alone.
     pub workers: usize,
 }
@@ -45,27 +45,39 @@ impl Service {
     /// gorgone-core.
     pub const CORE: Self = Self {
         name: "gorgone-core",
-        keys: true,
+        checks: Checks {
+            keys: true,
+            http: false,
+        },
         workers: 2,
     };
     /// gorgone-action.
     pub const ACTION: Self = Self {
         name: "gorgone-action",
-        keys: false,
+        checks: Checks {
+            keys: false,
+            http: false,
+        },
         workers: 0,
+    };
+    /// gorgone-httpserver.
+    pub const HTTPSERVER: Self = Self {
+        name: "gorgone-httpserver",
+        checks: Checks {
+            keys: false,
+            http: true,
+        },
+        workers: 2,
     };
     /// gorgoned: it checks for all, and does little itself.
     pub const SUPERVISOR: Self = Self {
         name: "gorgoned",
-        keys: true,
+        checks: Checks {
+            keys: true,
+            http: true,
+        },
         workers: 0,
     };
-
-    /// What of the surroundings it checks.
-    #[must_use]
-    pub const fn checks(self) -> Checks {
-        Checks { keys: self.keys }
-    }
 }
 
 #[derive(Parser)]
@@ -96,7 +108,7 @@ where
     E: Into<Box<dyn Error + Send + Sync>>,
 {
     let log = log::init(&flags);
-    let loaded = match Config::load(&flags.sources(), service.checks()) {
+    let loaded = match Config::load(&flags.sources(), service.checks) {
         Ok(loaded) => loaded,
         Err(error) => {
             report(&error);
@@ -258,7 +270,7 @@ fn finished<E: Into<Box<dyn Error + Send + Sync>>>(result: Result<(), E>) -> u8 
 
 /// A new configuration takes the place of the old one only if nothing is wrong with it.
 fn reload(service: Service, flags: &Flags, sender: &watch::Sender<Arc<Config>>) {
-    match Config::load(&flags.sources(), service.checks()) {
+    match Config::load(&flags.sources(), service.checks) {
         Ok(loaded) => {
             if !supervised::is_supervised() {
                 warn(&loaded);

@@ -35,7 +35,7 @@ fn load_over(
         settings: owned(flags),
         ..sources()
     };
-    Config::parse(text, &sources, Checks { keys: false })
+    Config::parse(text, &sources, Checks::default())
 }
 
 fn load(text: &str) -> Result<Loaded, ConfigError> {
@@ -80,12 +80,14 @@ modules:
     package: gorgone::modules::core::httpserver::hooks
     enable: "true"
     port: 8443
-    auth: { enabled: true, user: admin }
+    auth: { enabled: true, user: admin, password: secret }
   - name: action
     enable: "yes"
     command_timeout: "45"
     whitelist_cmds: true
     allowed_cmds: [ "ls /.*" ]
+  - name: legacycmd
+    enable: true
   - name: cron
     enable: false
     cron:
@@ -128,9 +130,13 @@ fn configuration_of_the_older_daemon_is_read_as_it_is() {
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(
         warnings[0]
-            .contains("module 'httpserver' is enabled, but this release has no gorgone-httpserver")
+            .contains("module 'legacycmd' is enabled, but this release has no gorgone-legacycmd")
     );
-    assert!(warnings[0].starts_with("gorgoned.yml:28:"), "{warnings:?}");
+    assert!(warnings[0].starts_with("gorgoned.yml:37:"), "{warnings:?}");
+    let http = &modules.httpserver;
+    assert!(http.enable);
+    assert_eq!(http.listen, "127.0.0.1:8443".parse().unwrap());
+    assert_eq!(http.users.as_ref().unwrap()[0].name, "admin");
 }
 
 #[test]
@@ -323,7 +329,14 @@ fn key_file_that_others_can_read_is_refused_by_who_needs_it() {
     let text = format!("gorgonecore: {{ privkey: {} }}\n", key.display());
     let check = |mode, keys| {
         std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
-        Config::parse(&text, &sources(), Checks { keys })
+        Config::parse(
+            &text,
+            &sources(),
+            Checks {
+                keys,
+                ..Checks::default()
+            },
+        )
     };
     let error = check(0o644, true).unwrap_err().to_string();
     assert!(error.contains("chmod 600"), "{error}");
@@ -333,9 +346,16 @@ fn key_file_that_others_can_read_is_refused_by_who_needs_it() {
     assert!(error.contains("is not a private RSA key"), "{error}");
     assert!(check(0o644, false).is_ok());
     std::fs::remove_dir_all(&folder).unwrap();
-    let missing = Config::parse(&text, &sources(), Checks { keys: true })
-        .unwrap_err()
-        .to_string();
+    let missing = Config::parse(
+        &text,
+        &sources(),
+        Checks {
+            keys: true,
+            ..Checks::default()
+        },
+    )
+    .unwrap_err()
+    .to_string();
     assert!(missing.contains("gorgonectl keys generate"), "{missing}");
 }
 
@@ -347,7 +367,15 @@ fn password_comes_from_a_file_and_is_never_shown() {
         "gorgonecore: {{ gorgone_db_password_file: {} }}\n",
         file.display()
     );
-    let loaded = Config::parse(&text, &sources(), Checks { keys: true }).unwrap();
+    let loaded = Config::parse(
+        &text,
+        &sources(),
+        Checks {
+            keys: true,
+            ..Checks::default()
+        },
+    )
+    .unwrap();
     std::fs::remove_file(&file).unwrap();
     assert!(!format!("{loaded:?}").contains("hunter2"));
     let both = "gorgonecore: { gorgone_db_password: a, gorgone_db_password_file: b }\n";

@@ -8,7 +8,7 @@ use gorgone_runtime::{Flags, Service, exit};
 
 /// Tells everything that is wrong, and whether that is something.
 pub(crate) fn check(flags: &Flags) -> ExitCode {
-    let (lines, code) = match Config::load(&flags.sources(), Service::SUPERVISOR.checks()) {
+    let (lines, code) = match Config::load(&flags.sources(), Service::SUPERVISOR.checks) {
         Ok(loaded) => {
             let mut lines: Vec<String> = loaded
                 .warnings

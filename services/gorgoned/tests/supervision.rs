@@ -408,7 +408,7 @@ fn configurations_of_the_repository_load() {
             file: folder.join(name),
             ..Sources::default()
         };
-        let loaded = Config::load(&sources, Checks { keys: false });
+        let loaded = Config::load(&sources, Checks::default());
         let loaded = loaded.unwrap_or_else(|error| panic!("{error}"));
         assert!(loaded.warnings.is_empty(), "{name}: {:?}", loaded.warnings);
         assert!(loaded.config.core.external.is_some(), "{name}");
@@ -467,7 +467,7 @@ fn complete_configuration_shows_the_true_defaults() {
             settings: vec![("modules.action.max_parallel".into(), "8".into())],
             ..Sources::default()
         };
-        Config::parse(text, &sources, Checks { keys: false })
+        Config::parse(text, &sources, Checks::default())
             .unwrap_or_else(|error| panic!("{error}"))
             .config
     };

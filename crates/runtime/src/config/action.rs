@@ -105,9 +105,7 @@ pub(super) fn read(section: Section<'_>, engine: Section<'_>) -> ActionConfig {
     let parallel = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) * 4;
     let config = ActionConfig {
         enable: section.flag("enable", false),
-        instance: section
-            .parsed("instance", instance_name)
-            .unwrap_or_else(|| "gorgone-action".to_owned()),
+        instance: section.instance("gorgone-action"),
         command_timeout: section.seconds("command_timeout", 30, 1..=DAY),
         max_timeout: section.seconds("max_timeout", DAY, 1..=30 * DAY),
         kill_delay: section.seconds("kill_delay", 2, 0..=600),
@@ -131,16 +129,6 @@ pub(super) fn read(section: Section<'_>, engine: Section<'_>) -> ActionConfig {
     }
     section.finish();
     config
-}
-
-/// A ZeroMQ identity that people can read.
-fn instance_name(text: &str) -> Result<String, &'static str> {
-    let readable = |c: char| c.is_ascii_graphic() && c != ']';
-    if (1..=255).contains(&text.len()) && text.chars().all(readable) {
-        Ok(text.to_owned())
-    } else {
-        Err("is no name of 1 to 255 letters, digits and signs other than ']'")
-    }
 }
 
 fn allowed(section: &Section<'_>) -> Vec<AllowedCommand> {

@@ -11,12 +11,15 @@
 mod action;
 mod clients;
 mod core;
+mod credential;
+mod httpserver;
 mod layer;
 mod modules;
 mod problem;
 mod rights;
 mod secret;
 mod section;
+mod subnet;
 mod yaml;
 
 use std::cell::RefCell;
@@ -28,9 +31,12 @@ use figment::value::{Dict, Value};
 pub use action::{ActionConfig, AllowedCommand, ArgType, CommandTemplate};
 pub use clients::AuthorizedClient;
 pub use core::{CoreConfig, DatabaseConfig, Limits, ServerKind};
+pub use credential::{HttpUser, PasswordRule, TokenRule};
+pub use httpserver::{Brake, HttpLimits, HttpServerConfig, TlsFiles};
 pub use modules::{DbCleanerConfig, ModulesConfig, OtherModule};
 pub use problem::{ConfigError, Place, Problem};
 pub use secret::Secret;
+pub use subnet::Subnet;
 
 use layer::{Layer, Origins};
 use section::{Reader, Section};
@@ -64,10 +70,12 @@ pub struct Sources {
 }
 
 /// What is looked at beside the text of the configuration.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Checks {
-    /// Whether the files of keys and passwords must be there: only core has them.
+    /// Whether the files of core's keys and passwords must be there.
     pub keys: bool,
+    /// Whether the files of the HTTP door's certificate, passwords and tokens must be there.
+    pub http: bool,
 }
 
 /// A usable configuration, and what its administrator should know about it.
@@ -178,7 +186,7 @@ fn read(reader: &Reader, values: Dict, file: &Path, checks: Checks) -> Config {
         name: root.text("name").unwrap_or_else(|| "gorgoned".to_owned()),
         description: root.text("description").unwrap_or_default(),
         core: core::read(part("gorgonecore"), checks),
-        modules: modules::read(reader, part("modules")),
+        modules: modules::read(reader, part("modules"), checks),
         places: reader.origins.clone(),
     };
     // Databases of the monitoring application: for modules that this release does not have.

@@ -6,7 +6,9 @@ use std::time::Duration;
 use figment::value::{Dict, Value};
 use gorgone_protocol::near_miss;
 
+use super::Checks;
 use super::action::{self, ActionConfig};
+use super::httpserver::{self, HttpServerConfig};
 use super::section::{Reader, Section};
 
 /// Everything under `modules`.
@@ -14,6 +16,8 @@ use super::section::{Reader, Section};
 pub struct ModulesConfig {
     /// Runs commands, and writes to the engine's pipe.
     pub action: ActionConfig,
+    /// The HTTP API.
+    pub httpserver: HttpServerConfig,
     /// What is purged from the store, by core.
     pub dbcleaner: DbCleanerConfig,
     /// Modules of other releases, as they were written.
@@ -41,11 +45,10 @@ pub struct OtherModule {
 }
 
 /// Modules that have their types above.
-const TYPED: [&str; 3] = ["action", "engine", "dbcleaner"];
+const TYPED: [&str; 4] = ["action", "engine", "httpserver", "dbcleaner"];
 
 /// Modules of the seed and of later releases that have no service here yet.
-const OTHERS: [&str; 21] = [
-    "httpserver",
+const OTHERS: [&str; 20] = [
     "httpserverng",
     "cron",
     "proxy",
@@ -70,13 +73,14 @@ const OTHERS: [&str; 21] = [
 
 const DAY: u64 = 86_400;
 
-pub(super) fn read(reader: &Reader, section: Section<'_>) -> ModulesConfig {
+pub(super) fn read(reader: &Reader, section: Section<'_>, checks: Checks) -> ModulesConfig {
     let part = |name: &str| {
         section
             .section(name)
             .unwrap_or_else(|| Section::new(reader, format!("modules.{name}"), Dict::new()))
     };
     let action = action::read(part("action"), part("engine"));
+    let httpserver = httpserver::read(part("httpserver"), checks);
     let dbcleaner = dbcleaner(part("dbcleaner"));
     let mut others = BTreeMap::new();
     for name in section.keys() {
@@ -98,6 +102,7 @@ pub(super) fn read(reader: &Reader, section: Section<'_>) -> ModulesConfig {
     }
     ModulesConfig {
         action,
+        httpserver,
         dbcleaner,
         others,
     }

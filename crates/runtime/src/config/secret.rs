@@ -9,6 +9,12 @@ use super::section::Section;
 pub struct Secret(String);
 
 impl Secret {
+    /// Keeps a text from being shown.
+    #[must_use]
+    pub const fn new(text: String) -> Self {
+        Self(text)
+    }
+
     /// The text itself.
     #[must_use]
     pub fn expose(&self) -> &str {
@@ -28,7 +34,14 @@ impl Secret {
             }
             (Some(text), None) => Some(Self(text)),
             (None, Some(path)) if needed => match std::fs::read_to_string(&path) {
-                Ok(text) => Some(Self(text.trim_end_matches(['\r', '\n']).to_owned())),
+                Ok(text) => {
+                    let text = text.trim_end_matches(['\r', '\n']);
+                    if text.is_empty() {
+                        let shown = path.display();
+                        section.problem(&file_key, format!("{shown} is empty"));
+                    }
+                    Some(Self(text.to_owned()))
+                }
                 Err(error) => {
                     let shown = path.display();
                     section.problem(&file_key, format!("cannot read {shown}: {error}"));

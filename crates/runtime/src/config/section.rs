@@ -164,6 +164,19 @@ impl<'r> Section<'r> {
         })
     }
 
+    /// A module's name on the bus: a ZeroMQ identity that people can read.
+    pub(super) fn instance(&self, default: &str) -> String {
+        self.parsed("instance", |text| {
+            let readable = |c: char| c.is_ascii_graphic() && c != ']';
+            if (1..=255).contains(&text.len()) && text.chars().all(readable) {
+                Ok(text.to_owned())
+            } else {
+                Err("is no name of 1 to 255 letters, digits and signs other than ']'")
+            }
+        })
+        .unwrap_or_else(|| default.to_owned())
+    }
+
     pub(super) fn section(&self, key: &str) -> Option<Section<'r>> {
         let value = self.value(key)?;
         self.as_section(&self.path(key), value)
