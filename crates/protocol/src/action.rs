@@ -43,6 +43,12 @@ pub enum Action {
     NodeState,
     /// A proxy brings rows of a node home.
     PutRows,
+    /// A module wants to be the one of its kind that acts. Only from modules.
+    Lease,
+    /// Keep something for a module. Only from modules.
+    PutState,
+    /// What is kept for a module. Only from modules.
+    GetState,
     /// A module offers actions: `[XREADY]`, where the name before `READY` is the module's.
     Ready(Arc<str>),
     /// Any other name.
@@ -69,6 +75,9 @@ impl Action {
         ("CARRIED", Action::Carried),
         ("NODESTATE", Action::NodeState),
         ("PUTROWS", Action::PutRows),
+        ("LEASE", Action::Lease),
+        ("PUTSTATE", Action::PutState),
+        ("GETSTATE", Action::GetState),
     ];
 
     /// The action that a name on the wire stands for. Names are case-sensitive.

@@ -16,7 +16,10 @@ impl Router {
             Ok(written) => {
                 let mut rows = false;
                 for (after, written) in afters.into_iter().zip(written) {
-                    rows |= matches!(written, Written::Row(_));
+                    rows |= match &after {
+                        After::State { tokens, .. } => !tokens.is_empty(),
+                        _ => matches!(written, Written::Row(_)),
+                    };
                     self.durable(after, &written);
                 }
                 if rows {
@@ -87,6 +90,8 @@ impl Router {
                     self.acknowledge(ack, "nodes unregistered");
                 }
             }
+            After::Granted(name) => self.granted(&name, written),
+            After::State { lease, tokens, ack } => self.state_put(&lease, &tokens, ack, written),
         }
     }
 
@@ -177,6 +182,10 @@ impl Router {
                 }
             }
             After::Refused { to, answer, .. } => self.out.answer(to, *answer),
+            After::Granted(name) => self.not_granted(&name, words),
+            After::State {
+                ack: (to, token), ..
+            } => self.unavailable(to, token, words),
             After::Row { ack, .. } | After::NodePut(_, ack) | After::NodeDropped(_, ack) => {
                 if let Some((to, ack)) = ack {
                     self.unavailable(to, ack, words);
@@ -214,7 +223,7 @@ impl Router {
         }
     }
 
-    fn unavailable(&mut self, to: Origin, token: Token, words: &str) {
+    pub(crate) fn unavailable(&mut self, to: Origin, token: Token, words: &str) {
         let data = json!({ "message": words, "error": "unavailable" });
         self.out.answer(to, Answer::refused_with(Some(token), data));
     }
@@ -238,5 +247,6 @@ impl Router {
         for action in self.ledger.waiting_actions() {
             self.schedule(&action);
         }
+        self.grant_waiting();
     }
 }

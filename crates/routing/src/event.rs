@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use gorgone_protocol::request::log::GetLog;
+use gorgone_protocol::request::state::GetState;
 use gorgone_protocol::{Answer, Dialect, Headers, Identity, Message, NodeId, Token};
 
-use crate::{Record, Task, Written};
+use crate::{Record, StoredLease, Task, Written};
 
 /// Where a request comes from, and where its answer goes.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -100,6 +101,17 @@ pub struct Query {
     pub waiter: Option<WaiterId>,
 }
 
+/// A reading of what a module keeps, done beside the loop, and answered from there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StateQuery {
+    /// Whom to answer.
+    pub to: Origin,
+    /// The token of the request.
+    pub token: Token,
+    /// Which keys.
+    pub keys: GetState,
+}
+
 /// What the router wants done.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Effect {
@@ -137,6 +149,8 @@ pub enum Effect {
         /// The token that is to be cancelled.
         subject: Token,
     },
+    /// Read what a module keeps, and answer.
+    ReadState(StateQuery),
     /// New rows stand in the history: parents may want to fetch them.
     NewRows,
 }
@@ -165,6 +179,8 @@ pub struct Settings {
     pub max_modules: usize,
     /// How many nodes may be registered.
     pub max_nodes: usize,
+    /// How many leases there may be.
+    pub max_leases: usize,
     /// How long a module that vanished may take to come back before its work counts as lost.
     pub module_grace: Duration,
 }
@@ -182,6 +198,7 @@ impl Default for Settings {
             max_waiters: 10_000,
             max_modules: 1_000,
             max_nodes: 100_000,
+            max_leases: 1_000,
             module_grace: Duration::from_secs(10),
         }
     }
@@ -194,4 +211,6 @@ pub struct Restored {
     pub tasks: Vec<Task>,
     /// The definitions of all nodes, as JSON text.
     pub nodes: Vec<String>,
+    /// All leases.
+    pub leases: Vec<StoredLease>,
 }

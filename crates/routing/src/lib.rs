@@ -8,17 +8,19 @@ mod counters;
 mod delivery;
 mod durable;
 mod event;
+mod leases;
 mod ledger;
 mod modules;
 mod nodes;
 mod outbox;
 mod record;
 mod router;
+mod state;
 mod waiters;
 
 pub use event::{
-    BatchId, Effect, Event, Origin, Query, Restored, Settings, WaiterId, WriteFailure,
+    BatchId, Effect, Event, Origin, Query, Restored, Settings, StateQuery, WaiterId, WriteFailure,
 };
 pub use gorgone_protocol::request::log::Row;
-pub use record::{NewRow, Record, Runner, Task, TaskState, Written};
+pub use record::{NewRow, Record, Runner, StateChange, StoredLease, Task, TaskState, Written};
 pub use router::Router;

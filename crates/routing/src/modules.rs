@@ -231,6 +231,12 @@ impl Modules {
             .map(|instance| instance.identity.clone())
     }
 
+    /// Which life of which instance this is, if it has said READY.
+    pub(crate) fn life(&self, identity: &Identity) -> Option<&Runner> {
+        let instance = self.by_instance.get(&identity.to_text())?;
+        instance.away_since.is_none().then_some(&instance.runner)
+    }
+
     /// The module is not reachable at the moment.
     pub(crate) fn away(&mut self, identity: &Identity, now: Duration) {
         if let Some(instance) = self.by_instance.get_mut(&identity.to_text())

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use gorgone_protocol::request::lease::LeaseName;
 use gorgone_protocol::request::nodes::NodeDefinition;
 use gorgone_protocol::{Answer, NodeId, Token};
 
@@ -41,6 +42,14 @@ pub(crate) enum After {
     NodePut(Box<NodeDefinition>, Option<Ack>),
     /// A node is forgotten.
     NodeDropped(NodeId, Option<Ack>),
+    /// A lease has a new holder.
+    Granted(LeaseName),
+    /// What a module keeps has changed, and these tokens have rows.
+    State {
+        lease: LeaseName,
+        tokens: Vec<String>,
+        ack: Ack,
+    },
 }
 
 /// How a task ends, as far as those who asked for its cancellation want to know.

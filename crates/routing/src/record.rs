@@ -1,5 +1,10 @@
 //! What of tasks and nodes must be written down, and what the store says to it.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use gorgone_protocol::request::lease::LeaseName;
+use gorgone_protocol::request::state::Fence;
 use gorgone_protocol::{Action, Code, Data, NodeId, Target, Token};
 
 /// Who runs a task: one life of one instance of a module.
@@ -104,6 +109,51 @@ pub enum Record {
     },
     /// A node is forgotten.
     DropNode(NodeId),
+    /// A lease has a new holder: written only if the fence that stands there is the one before
+    /// (none counts as 0).
+    Grant {
+        /// Which lease.
+        name: LeaseName,
+        /// The new fence.
+        fence: u64,
+        /// The new holder.
+        holder: Runner,
+        /// For how long it has asked.
+        ttl: Duration,
+    },
+    /// A lease has no holder any more: written only if the fence is still this one.
+    GiveBack(Fence),
+    /// What a module keeps: written only if its fence is the current one.
+    PutState(Box<StateChange>),
+}
+
+/// A lease as it is written down.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredLease {
+    /// Which one.
+    pub name: LeaseName,
+    /// The fence of its last holder.
+    pub fence: u64,
+    /// Who holds it, unless it was given back.
+    pub holder: Option<Runner>,
+    /// For how long it asked.
+    pub ttl: Duration,
+}
+
+/// A change of what a module keeps, with rows for the history: all of it or nothing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StateChange {
+    /// Under which fence.
+    pub fence: Fence,
+    /// The sender's number for it: one that is not above the last of this fence was written
+    /// before.
+    pub sequence: Option<u64>,
+    /// What is to stand under each key: JSON text.
+    pub put: BTreeMap<String, String>,
+    /// What is to be gone, before the others are put.
+    pub drop: BTreeSet<String>,
+    /// Rows, each like [`Record::Put`]: one whose token is a task's is left out.
+    pub rows: Vec<NewRow>,
 }
 
 /// What the store did with one record of a batch that was written.
@@ -119,6 +169,12 @@ pub enum Written {
         same: bool,
     },
     /// A row that stood there already, a `Finish` or `Advance` of a task that has ended, or
-    /// one of a task that is not known: nothing was written for it.
+    /// one of a task that is not known, a `PutState` that came before, a `GiveBack` of what
+    /// somebody else has: nothing was written for it.
     Ignored,
+    /// A `Grant` or `PutState` whose fence is not the one it must be: nothing was written for it.
+    Fenced {
+        /// The fence that stands there.
+        current: u64,
+    },
 }

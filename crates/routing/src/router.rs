@@ -24,6 +24,7 @@ use serde_json::json;
 
 use crate::counters::Counters;
 use crate::event::{Effect, Event, Origin, Query, Restored, Settings};
+use crate::leases::Leases;
 use crate::ledger::Ledger;
 use crate::modules::{Modules, Welcome};
 use crate::nodes::Nodes;
@@ -60,6 +61,7 @@ pub struct Router {
     pub(crate) modules: Modules,
     pub(crate) nodes: Nodes,
     pub(crate) waiters: Waiters,
+    pub(crate) leases: Leases,
     pub(crate) cancels: BTreeMap<Token, Vec<CancelWaiter>>,
     counters: Counters,
     /// After a failed write: when to try again what can wait.
@@ -80,6 +82,7 @@ impl Router {
             modules: Modules::default(),
             nodes: Nodes::default(),
             waiters: Waiters::default(),
+            leases: Leases::default(),
             cancels: BTreeMap::new(),
             counters: Counters::default(),
             retry_at: None,
@@ -93,6 +96,7 @@ impl Router {
                 router.nodes.put(definition);
             }
         }
+        router.leases.restore(restored.leases, now.monotonic);
         router
     }
 
@@ -116,6 +120,7 @@ impl Router {
             Event::Stopping => {
                 self.stopping = true;
                 self.waiters.release_all(&mut self.out);
+                self.expire_lease_waits(true);
             }
             Event::Timeout => self.timeout(),
         }
@@ -142,6 +147,7 @@ impl Router {
         [
             self.waiters.next_deadline(),
             self.modules.next_deadline(grace),
+            self.leases.next_deadline(self.retry_at.is_none()),
             self.retry_at,
             cancel,
         ]
@@ -175,6 +181,8 @@ impl Router {
             self.expired(&token);
         }
         self.expire_cancels();
+        self.grant_waiting();
+        self.expire_lease_waits(false);
         if self.retry_at.is_some_and(|at| at <= now.monotonic) {
             self.retry();
         }
@@ -186,7 +194,10 @@ impl Router {
         self.counters.count(&from, &message.action, offered);
         let of_module = matches!(
             (&from, &message.action),
-            (Origin::Module(_), Action::PutLog | Action::Ready(_))
+            (
+                Origin::Module(_),
+                Action::PutLog | Action::PutState | Action::Ready(_)
+            )
         );
         if self.stopping && !of_module {
             return self.refuse(from, Some(token), STOPPING);
@@ -228,6 +239,15 @@ impl Router {
             Action::RegisterNodes => self.register_nodes(from, token, &message.data),
             Action::UnregisterNodes => self.unregister_nodes(from, token, &message.data),
             Action::Cancel => self.cancel(from, token, &message.data),
+            Action::Lease if matches!(from, Origin::Module(_)) => {
+                self.lease(from, token, &message.data);
+            }
+            Action::PutState if matches!(from, Origin::Module(_)) => {
+                self.put_state(from, token, &message.data);
+            }
+            Action::GetState if matches!(from, Origin::Module(_)) => {
+                self.get_state(from, token, &message.data);
+            }
             Action::Ready(name) if matches!(from, Origin::Module(_)) => {
                 let name = name.clone();
                 self.module_ready(from, message.token, &fresh, &name, &message.data);
@@ -448,7 +468,12 @@ impl Router {
                     self.welcome_back(&subject, missing);
                 }
             }
-            Welcome::Reborn(lost) => self.runners_died(lost),
+            Welcome::Reborn(lost) => {
+                self.runners_died(lost);
+                if let Some(life) = self.modules.life(identity).cloned() {
+                    self.lease_holder_reborn(&life);
+                }
+            }
         }
         let data = Data::from_value(&json!({ "message": "ready" }));
         self.out.answer(from, Answer::ok(token, data));
@@ -467,6 +492,7 @@ impl Router {
             "modules": self.modules.describe(),
             "tasks": { "waiting": waiting, "running": running, "bytes": self.ledger.bytes() },
             "waiters": self.waiters.len(),
+            "leases": self.leases.describe(self.now.monotonic),
         }})
     }
 

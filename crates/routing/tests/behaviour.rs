@@ -465,7 +465,7 @@ fn restart_goes_on_with_what_the_store_knows() {
             task("t1", TaskState::Sent(runner)),
             task("t2", TaskState::Queued),
         ],
-        nodes: Vec::new(),
+        ..Restored::default()
     };
     let mut desk = Desk::with(settings(), restored);
     let back = r#"{"actions":["COMMAND"],"epoch":"1","running":[]}"#;

@@ -1,7 +1,7 @@
 //! What can be written.
 
 use gorgone_protocol::{NodeId, Target};
-use gorgone_routing::{Record, Task};
+use gorgone_routing::{Record, StateChange, Task};
 use sha2::{Digest as _, Sha256};
 
 use crate::Error;
@@ -42,11 +42,27 @@ impl Change {
                     row.token.len() + row.data.len()
                 }
                 Self::Routing(Record::PutNode { definition, .. }) => definition.len(),
-                Self::Routing(Record::Advance { .. } | Record::DropNode(_))
+                Self::Routing(Record::PutState(change)) => state_size(change),
+                Self::Routing(
+                    Record::Advance { .. }
+                    | Record::DropNode(_)
+                    | Record::Grant { .. }
+                    | Record::GiveBack(_),
+                )
                 | Self::Session(_)
                 | Self::Mark(_) => 0,
             }
     }
+}
+
+fn state_size(change: &StateChange) -> usize {
+    const ENTRY: usize = 64;
+    let put = change.put.iter();
+    let put = put.map(|(key, value)| key.len() + value.len() + ENTRY);
+    let drop = change.drop.iter().map(|key| key.len() + ENTRY);
+    let rows = change.rows.iter();
+    let rows = rows.map(|row| row.token.len() + row.data.len() + ENTRY);
+    put.chain(drop).chain(rows).sum()
 }
 
 /// By which two requests with the same token are told to be the same: SHA-256 over action,

@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use gorgone_protocol::request::state::Fence;
 use gorgone_protocol::{Code, Dialect};
-use gorgone_routing::{NewRow, Record, Runner, Task, TaskState, Written};
+use gorgone_routing::{NewRow, Record, Runner, StateChange, Task, TaskState, Written};
 
 use crate::change::{Digest, SyncMark, column_id, digest};
 use crate::session::SessionChange;
@@ -44,11 +45,27 @@ pub(crate) enum Place {
     New,
 }
 
+/// A lease that the database has, or that the group adds.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub(crate) struct LeaseRow {
+    pub(crate) fence: u64,
+    pub(crate) holder: Option<Runner>,
+    /// Seconds.
+    pub(crate) ttl: u64,
+    /// The last number of a change under this fence.
+    pub(crate) sequence: u64,
+    pub(crate) changed: bool,
+}
+
 /// What is to be written, and what is then to be answered.
 #[derive(Default, Debug)]
 pub(crate) struct Plan<'a> {
     /// Tasks that the group names and that exist.
     pub(crate) known: HashMap<&'a str, Known>,
+    /// Leases that the group names.
+    pub(crate) leases: BTreeMap<&'a str, LeaseRow>,
+    /// `None`: the key is to be gone.
+    pub(crate) state: BTreeMap<&'a str, Option<&'a str>>,
     pub(crate) new_tasks: Vec<&'a Task>,
     pub(crate) rows: Vec<&'a NewRow>,
     /// `None`: forget the node.
@@ -59,28 +76,54 @@ pub(crate) struct Plan<'a> {
 
 /// The tokens whose tasks must be known before the group can be planned.
 pub(crate) fn tokens<'a>(changes: impl Iterator<Item = &'a Change>) -> Vec<&'a str> {
-    let mut tokens: Vec<&str> = changes
-        .filter_map(|change| match change {
-            Change::Routing(Record::Accept(task)) => Some(task.token.as_str()),
-            Change::Routing(Record::Advance { token, .. }) => Some(token.as_str()),
+    let mut tokens: Vec<&str> = Vec::new();
+    for change in changes {
+        match change {
+            Change::Routing(Record::Accept(task)) => tokens.push(task.token.as_str()),
+            Change::Routing(Record::Advance { token, .. }) => tokens.push(token.as_str()),
             Change::Routing(Record::Note(row) | Record::Put(row) | Record::Finish(row)) => {
-                Some(row.token.as_str()).filter(|token| !token.is_empty())
+                tokens.push(&row.token);
             }
-            Change::Routing(Record::PutNode { .. } | Record::DropNode(_))
+            Change::Routing(Record::PutState(change)) => {
+                tokens.extend(change.rows.iter().map(|row| row.token.as_str()));
+            }
+            Change::Routing(
+                Record::PutNode { .. }
+                | Record::DropNode(_)
+                | Record::Grant { .. }
+                | Record::GiveBack(_),
+            )
             | Change::Session(_)
-            | Change::Mark(_) => None,
-        })
-        .collect();
+            | Change::Mark(_) => {}
+        }
+    }
+    tokens.retain(|token| !token.is_empty());
     tokens.sort_unstable();
     tokens.dedup();
     tokens
 }
 
+/// The leases that must be known before the group can be planned.
+pub(crate) fn leases<'a>(changes: impl Iterator<Item = &'a Change>) -> Vec<&'a str> {
+    let mut names: Vec<&str> = changes
+        .filter_map(|change| match change {
+            Change::Routing(Record::Grant { name, .. }) => Some(name.as_str()),
+            Change::Routing(Record::GiveBack(fence)) => Some(fence.name.as_str()),
+            Change::Routing(Record::PutState(change)) => Some(change.fence.name.as_str()),
+            Change::Routing(_) | Change::Session(_) | Change::Mark(_) => None,
+        })
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
 impl<'a> Plan<'a> {
     /// Starts with what the database knows.
-    pub(crate) fn new(known: HashMap<&'a str, Known>) -> Self {
+    pub(crate) fn new(known: HashMap<&'a str, Known>, leases: BTreeMap<&'a str, LeaseRow>) -> Self {
         Self {
             known,
+            leases,
             ..Self::default()
         }
     }
@@ -140,7 +183,72 @@ impl<'a> Plan<'a> {
                 self.nodes.insert(column_id(*id)?, None);
                 Written::Done
             }
+            Record::Grant {
+                name,
+                fence,
+                holder,
+                ttl,
+            } => {
+                let lease = self.leases.entry(name.as_str()).or_default();
+                if lease.fence + 1 != *fence {
+                    let current = lease.fence;
+                    return Ok(Written::Fenced { current });
+                }
+                *lease = LeaseRow {
+                    fence: *fence,
+                    holder: Some(holder.clone()),
+                    ttl: ttl.as_secs(),
+                    sequence: 0,
+                    changed: true,
+                };
+                Written::Done
+            }
+            Record::GiveBack(fence) => match self.lease_of(fence) {
+                Ok(lease) => {
+                    lease.holder = None;
+                    lease.changed = true;
+                    Written::Done
+                }
+                Err(_) => Written::Ignored,
+            },
+            Record::PutState(change) => self.put_state(change),
         })
+    }
+
+    /// The lease, if this is its fence.
+    fn lease_of(&mut self, fence: &Fence) -> Result<&mut LeaseRow, Written> {
+        match self.leases.get_mut(fence.name.as_str()) {
+            Some(lease) if lease.fence == fence.number => Ok(lease),
+            other => Err(Written::Fenced {
+                current: other.map_or(0, |lease| lease.fence),
+            }),
+        }
+    }
+
+    fn put_state(&mut self, change: &'a StateChange) -> Written {
+        let lease = match self.lease_of(&change.fence) {
+            Ok(lease) => lease,
+            Err(fenced) => return fenced,
+        };
+        if let Some(sequence) = change.sequence {
+            if sequence <= lease.sequence {
+                return Written::Ignored;
+            }
+            lease.sequence = sequence;
+            lease.changed = true;
+        }
+        for key in &change.drop {
+            self.state.insert(key, None);
+        }
+        for (key, value) in &change.put {
+            self.state.insert(key, Some(value));
+        }
+        for row in &change.rows {
+            if !self.known.contains_key(row.token.as_str()) {
+                self.push(row);
+            }
+        }
+        Written::Done
     }
 
     fn accept(&mut self, task: &'a Task) -> Written {

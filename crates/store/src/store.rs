@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
+use gorgone_protocol::request::state::{GetState, StatePage};
 use gorgone_protocol::{NodeId, Token};
-use gorgone_routing::{Task, Written};
+use gorgone_routing::{StoredLease, Task, Written};
 use gorgone_session::StoredSession;
 use sqlx::SqlitePool;
 use tokio::sync::{mpsc, oneshot};
@@ -17,7 +18,7 @@ use crate::history::{Filter, Page};
 use crate::queue::{self, Batch, Job, Weight};
 use crate::sqlite::purge::{Chunk, Cursor};
 use crate::sqlite::write::Writer;
-use crate::sqlite::{open, read};
+use crate::sqlite::{open, read, state};
 use crate::{Change, Error, OpenError, SyncMark};
 
 /// Where the database is, and its bounds.
@@ -224,6 +225,22 @@ impl Store {
     /// What the database says.
     pub async fn nodes(&self) -> Result<Vec<String>, Error> {
         read::nodes(&self.readers).await
+    }
+
+    /// Who acts for each kind of module, as it was written down last.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn leases(&self) -> Result<Vec<StoredLease>, Error> {
+        state::leases(&self.readers).await
+    }
+
+    /// What modules keep: a page, sorted by key, bounded in number and bytes.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn state(&self, keys: &GetState) -> Result<StatePage, Error> {
+        state::page(&self.readers, keys).await
     }
 
     /// How far a node's log was synchronised. Written with [`Change::Mark`], in one batch with

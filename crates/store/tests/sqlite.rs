@@ -40,6 +40,9 @@ conformance! {
     pages_are_bounded_in_rows_and_bytes
     sessions_come_back_with_their_keys
     nodes_and_marks_are_replaced
+    a_lease_has_one_holder_after_another
+    state_is_written_under_the_current_fence_only
+    state_is_read_in_sorted_pages
     purging_spares_what_lives
     silent_sessions_are_purged
     ids_are_never_given_twice

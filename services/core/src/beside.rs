@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gorgone_protocol::request::log;
 use gorgone_protocol::{Answer, Dialect, NodeId, Token};
-use gorgone_routing::{BatchId, Origin, Query, Record, WaiterId, WriteFailure, Written};
+use gorgone_routing::{
+    BatchId, Origin, Query, Record, StateQuery, WaiterId, WriteFailure, Written,
+};
 use gorgone_runtime::config::Config;
 use gorgone_session::{HelloOutcome, JobId};
 use gorgone_store::{Change, Filter, Store, TaskStatus};
@@ -109,6 +111,27 @@ impl Beside {
                 to: query.to,
                 answer,
                 waiter: query.waiter,
+            });
+        });
+    }
+
+    /// Reads what a module keeps.
+    pub(crate) fn read_state(&self, query: StateQuery) {
+        let Some(turn) = self.turn() else {
+            let words = "too many readings wait; try again later";
+            return self.read(query.to, Some(Answer::busy(Some(query.token), words)), None);
+        };
+        let (store, done) = (self.store.clone(), self.done.clone());
+        tokio::spawn(async move {
+            let answer = match store.state(&query.keys).await {
+                Ok(page) => page.answer(query.token),
+                Err(error) => unreadable(query.token, &error),
+            };
+            drop(turn);
+            let _ = done.send(Done::Read {
+                to: query.to,
+                answer: Some(answer),
+                waiter: None,
             });
         });
     }

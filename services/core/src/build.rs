@@ -29,6 +29,7 @@ impl Core {
         let restored = Restored {
             tasks: store.live_tasks().await?,
             nodes: store.nodes().await?,
+            leases: store.leases().await?,
         };
         tracing::debug!(
             tasks = restored.tasks.len(),

@@ -43,6 +43,7 @@ impl Core {
                     let dialect = self.dialect(&query.to);
                     self.beside.query(query, dialect);
                 }
+                Effect::ReadState(query) => self.beside.read_state(query),
                 Effect::CancelLookup { to, token, subject } => {
                     self.beside.cancel_lookup(to, token, subject);
                 }

@@ -266,8 +266,9 @@ pub struct PutLog {
     pub sequence: Option<u64>,
 }
 
+/// The body as it is read.
 #[derive(Deserialize)]
-struct PutLogIn {
+pub(crate) struct PutLogIn {
     #[serde(deserialize_with = "lenient::integer")]
     code: Option<i64>,
     #[serde(default)]
@@ -280,8 +281,9 @@ struct PutLogIn {
     sequence: Option<u64>,
 }
 
+/// The body as it is written.
 #[derive(Serialize)]
-struct PutLogOut<'a> {
+pub(crate) struct PutLogOut<'a> {
     code: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<&'a str>,
@@ -298,20 +300,7 @@ impl PutLog {
     /// # Errors
     /// When `code` is missing or a member has the wrong type.
     pub fn decode(data: &Data, dialect: Dialect) -> Result<Self, DataError> {
-        let body: PutLogIn = data.decode()?;
-        let code = body
-            .code
-            .ok_or_else(|| serde::de::Error::custom("'code' is missing"))
-            .map_err(|error: serde_json::Error| DataError::from(error))?;
-        Ok(Self {
-            token: body.token.filter(|token| !token.is_empty()),
-            code: Code::from_number(code, dialect),
-            etime: body.etime,
-            data: body
-                .data
-                .map_or_else(|| "{}".to_owned(), |raw| raw.get().to_owned()),
-            sequence: body.sequence,
-        })
+        data.decode::<PutLogIn>()?.check(dialect)
     }
 
     /// Writes the body.
@@ -319,11 +308,34 @@ impl PutLog {
     pub fn encode(&self, dialect: Dialect) -> Data {
         let null = RawValue::NULL.to_owned();
         let data = RawValue::from_string(self.data.clone()).unwrap_or(null);
-        Data::from_value(&PutLogOut {
+        Data::from_value(&self.out(&data, dialect))
+    }
+
+    /// The body with `data` in the place of the text.
+    pub(crate) fn out<'a>(&'a self, data: &'a RawValue, dialect: Dialect) -> PutLogOut<'a> {
+        PutLogOut {
             code: self.code.number(dialect),
             token: self.token.as_deref(),
             etime: self.etime,
-            data: &data,
+            data,
+            sequence: self.sequence,
+        }
+    }
+}
+
+impl PutLogIn {
+    pub(crate) fn check(self, dialect: Dialect) -> Result<PutLog, DataError> {
+        let code = self
+            .code
+            .ok_or_else(|| serde::de::Error::custom("'code' is missing"))
+            .map_err(|error: serde_json::Error| DataError::from(error))?;
+        Ok(PutLog {
+            token: self.token.filter(|token| !token.is_empty()),
+            code: Code::from_number(code, dialect),
+            etime: self.etime,
+            data: self
+                .data
+                .map_or_else(|| "{}".to_owned(), |raw| raw.get().to_owned()),
             sequence: self.sequence,
         })
     }

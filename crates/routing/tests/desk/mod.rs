@@ -233,6 +233,23 @@ impl Desk {
         })
     }
 
+    /// What the answers to somebody since the last look say.
+    pub fn data_to(&mut self, name: &str) -> Vec<Value> {
+        let whom = Identity::new(name.as_bytes());
+        self.take(|effect| match effect {
+            Effect::Answer {
+                to: Origin::Client(to) | Origin::Module(to),
+                answer,
+            } if *to == whom => serde_json::from_str(answer.data.as_str()).ok(),
+            _ => None,
+        })
+    }
+
+    /// How often something else was wanted since the last look.
+    pub fn effects(&mut self, wanted: impl Fn(&Effect) -> bool) -> usize {
+        self.take(|effect| wanted(effect).then_some(())).len()
+    }
+
     /// The one answer to somebody since the last look.
     pub fn answer_to(&mut self, name: &str) -> (Status, String) {
         let mut answers = self.answers_to(name);

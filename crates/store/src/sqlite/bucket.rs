@@ -25,6 +25,13 @@ impl Bucket {
         }))
     }
 
+    /// An `INSERT` of so many columns.
+    pub(crate) fn insert(into: &str, columns: usize) -> Self {
+        let row = format!("({})", vec!["?"; columns].join(","));
+        let before = format!("{into} SELECT * FROM (VALUES ");
+        Self::new(&before, &row, ") WHERE column1 IS NOT NULL")
+    }
+
     /// The statement for so many rows.
     pub(crate) fn sql(&self, rows: usize) -> AssertSqlSafe<Arc<str>> {
         let power = rows.clamp(1, LARGEST).next_power_of_two().ilog2() as usize;

@@ -4,4 +4,5 @@ mod bucket;
 pub(crate) mod open;
 pub(crate) mod purge;
 pub(crate) mod read;
+pub(crate) mod state;
 pub(crate) mod write;

@@ -12,10 +12,16 @@ use sqlx::{ConnectOptions as _, Row as _, SqliteConnection};
 use crate::{Error, OpenError, OpenProblem, Options};
 
 /// All steps of the schema, oldest first; the version of a step is its place in the list.
-const MIGRATIONS: &[(&str, &str)] = &[(
-    "first_tables",
-    include_str!("../../../../schema/sqlite/0001_first_tables.sql"),
-)];
+const MIGRATIONS: &[(&str, &str)] = &[
+    (
+        "first_tables",
+        include_str!("../../../../schema/sqlite/0001_first_tables.sql"),
+    ),
+    (
+        "state",
+        include_str!("../../../../schema/sqlite/0003_state.sql"),
+    ),
+];
 
 /// The first bytes of every SQLite database.
 const MAGIC: &[u8] = b"SQLite format 3\0";

@@ -7,7 +7,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqliteConnection};
 
 use super::bucket::{Bucket, LARGEST};
-use crate::plan::{Known, Place, Plan, Progress, Standing, code_column, tokens};
+use super::state;
+use crate::plan::{Known, Place, Plan, Progress, Standing, code_column, leases, tokens};
 use crate::session::{SessionChange, dialect_column};
 use crate::{Change, Error};
 
@@ -33,18 +34,12 @@ struct Statements {
     insert_sessions: Bucket,
     touch_identities: Bucket,
     touch_sessions: Bucket,
+    state: state::Statements,
 }
 
 impl Statements {
     fn new() -> Self {
-        let insert = |into: &str, columns: usize| {
-            let row = format!("({})", vec!["?"; columns].join(","));
-            Bucket::new(
-                &format!("{into} SELECT * FROM (VALUES "),
-                &row,
-                ") WHERE column1 IS NOT NULL",
-            )
-        };
+        let insert = Bucket::insert;
         Self {
             tasks: Bucket::new(
                 "SELECT token, id, digest, state, runner, runner_epoch, attempt, retries, \
@@ -100,6 +95,7 @@ impl Statements {
                 "(?,?,?)",
                 ") AS v WHERE gorgone_session.identity = v.column1",
             ),
+            state: state::Statements::new(),
         }
     }
 }
@@ -191,7 +187,11 @@ async fn transaction(
         .execute(&mut *connection)
         .await?;
     let tokens = tokens(group.iter().flat_map(|batch| batch.iter()));
-    let mut plan = Plan::new(load(connection, statements, &tokens).await?);
+    let leases = leases(group.iter().flat_map(|batch| batch.iter()));
+    let mut plan = Plan::new(
+        load(connection, statements, &tokens).await?,
+        state::load(connection, &statements.state, &leases).await?,
+    );
     let mut answers = Vec::with_capacity(group.len());
     for batch in group {
         let batch: Result<Vec<Written>, Error> =
@@ -203,6 +203,7 @@ async fn transaction(
     write_nodes(connection, statements, &plan).await?;
     write_marks(connection, statements, &plan).await?;
     write_sessions(connection, statements, &plan).await?;
+    state::write(connection, &statements.state, &plan).await?;
     sqlx::query("COMMIT").execute(&mut *connection).await?;
     for written in answers.iter_mut().flatten() {
         if let Written::Row(number) = written {
@@ -471,7 +472,7 @@ async fn write_sessions(
 }
 
 /// Deletes by key.
-async fn delete<'q, K>(
+pub(super) async fn delete<'q, K>(
     connection: &mut SqliteConnection,
     bucket: &Bucket,
     keys: impl Iterator<Item = K>,

@@ -7,6 +7,13 @@ use gorgone_routing::{NewRow, Record, Runner, Task, TaskState, Written};
 use gorgone_session::{Record as SessionRecord, StoredSession};
 use gorgone_store::{Change, Error, Filter, PurgeOptions, Store, SyncMark, TaskStatus};
 
+mod state;
+
+pub(crate) use state::{
+    a_lease_has_one_holder_after_another, state_is_read_in_sorted_pages,
+    state_is_written_under_the_current_fence_only,
+};
+
 pub(crate) fn token(text: &str) -> Token {
     Token::parse(text).unwrap()
 }
@@ -60,7 +67,7 @@ pub(crate) fn put(row: NewRow) -> Change {
     Change::Routing(Record::Put(row))
 }
 
-fn runner() -> Runner {
+pub(crate) fn runner() -> Runner {
     Runner {
         instance: "action-1".to_owned(),
         epoch: "7".to_owned(),
@@ -83,7 +90,7 @@ pub(crate) fn of(text: &str) -> Filter {
     }
 }
 
-async fn codes(store: &Store, text: &str) -> Vec<Code> {
+pub(crate) async fn codes(store: &Store, text: &str) -> Vec<Code> {
     let page = store.history(&of(text)).await.unwrap();
     page.rows.iter().map(|row| row.code).collect()
 }
