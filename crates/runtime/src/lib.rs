@@ -20,6 +20,7 @@ mod log;
 mod run;
 mod shutdown;
 mod supervised;
+mod zones;
 
 pub use clock::Clock;
 pub use context::Context;
@@ -28,3 +29,4 @@ pub use log::{LogHandle, init as init_log};
 pub use run::{Service, exit, run, run_with};
 pub use shutdown::{Reason, Shutdown};
 pub use supervised::{READY_LINE, SUPERVISED, notify_service_manager};
+pub use zones::{UnknownMachineZone, machine_zones};

@@ -116,13 +116,11 @@ where
         }
     };
     if flags.check {
-        warn(&loaded);
-        tracing::info!(file = %flags.config.display(), "configuration is fine");
-        return ExitCode::from(exit::OK);
+        return check(&flags, &loaded);
     }
     // One voice for what concerns the whole node: a supervised service leaves it to gorgoned.
     if !supervised::is_supervised() {
-        warn(&loaded);
+        start_with(&loaded);
     }
     let runtime = match runtime(service) {
         Ok(runtime) => runtime,
@@ -273,7 +271,7 @@ fn reload(service: Service, flags: &Flags, sender: &watch::Sender<Arc<Config>>) 
     match Config::load(&flags.sources(), service.checks) {
         Ok(loaded) => {
             if !supervised::is_supervised() {
-                warn(&loaded);
+                start_with(&loaded);
             }
             tracing::info!(file = %flags.config.display(), "configuration read again");
             sender.send_replace(Arc::new(loaded.config));
@@ -282,6 +280,27 @@ fn reload(service: Service, flags: &Flags, sender: &watch::Sender<Arc<Config>>) 
             report(&error);
             tracing::error!("the configuration was not taken; the one of before stays in force");
         }
+    }
+}
+
+/// A check lets nothing pass that a start only goes on without.
+fn check(flags: &Flags, loaded: &Loaded) -> ExitCode {
+    warn(loaded);
+    for problem in &loaded.left_out {
+        tracing::error!("{problem}");
+    }
+    if !loaded.left_out.is_empty() {
+        return ExitCode::from(exit::CONFIGURATION);
+    }
+    tracing::info!(file = %flags.config.display(), "configuration is fine");
+    ExitCode::from(exit::OK)
+}
+
+/// A start goes on without what is wrong in itself.
+fn start_with(loaded: &Loaded) {
+    warn(loaded);
+    for problem in &loaded.left_out {
+        tracing::error!("{problem} (left out; the rest is in force)");
     }
 }
 

@@ -53,6 +53,12 @@ impl Zones {
         Self::new(TimeZoneDatabase::bundled(), TimeZone::UTC)
     }
 
+    /// The same zones, with another for jobs that name none.
+    #[must_use]
+    pub fn with_local(self, local: Zone) -> Self {
+        Self { local, ..self }
+    }
+
     /// The zone of jobs that name none.
     #[must_use]
     pub const fn local(&self) -> &Zone {
@@ -75,6 +81,13 @@ impl Zones {
                 near: near_miss(name, names.iter().map(String::as_str)).map(str::to_owned),
             }
         })
+    }
+}
+
+/// Two are equal when jobs that name no zone have the same one; the others are the world's.
+impl PartialEq for Zones {
+    fn eq(&self, other: &Self) -> bool {
+        self.local == other.local
     }
 }
 

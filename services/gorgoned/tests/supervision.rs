@@ -420,7 +420,9 @@ fn configurations_of_the_repository_load() {
 fn every_key_of_the_complete_configuration_is_documented() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let text = fs::read_to_string(root.join("config/gorgoned.yml")).unwrap();
-    let docs = fs::read_to_string(root.join("docs/configuration.md")).unwrap();
+    let docs = ["docs/configuration.md", "docs/cron.md"]
+        .map(|page| fs::read_to_string(root.join(page)).unwrap())
+        .concat();
     let keys: Vec<&str> = text
         .lines()
         .map(|line| line.trim_start_matches([' ', '#', '-']))

@@ -11,7 +11,24 @@ use super::problem::{Place, Problem};
 use super::yaml::{self, Node, Yaml};
 
 /// Where the value of each key path was written.
-pub(super) type Origins = BTreeMap<String, Place>;
+pub(super) type Origins = BTreeMap<String, Origin>;
+
+/// Where and how a value was written.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Origin {
+    pub(super) place: Place,
+    /// Whether YAML takes it for a number or a truth value.
+    pub(super) plain: bool,
+}
+
+impl From<Place> for Origin {
+    fn from(place: Place) -> Self {
+        Self {
+            place,
+            plain: false,
+        }
+    }
+}
 
 /// One layer: values under the keys of the seed's shape, and their origins.
 #[derive(Default)]
@@ -69,7 +86,7 @@ impl Layer {
                 }
             }
             Yaml::Null => {}
-            Yaml::Scalar(_) | Yaml::List(_) => layer.problem(
+            Yaml::Scalar(_) | Yaml::Plain(_) | Yaml::List(_) => layer.problem(
                 at(&root),
                 "",
                 "a configuration is a mapping of keys such as 'gorgonecore:' and 'modules:'"
@@ -135,7 +152,7 @@ impl Layer {
         let value = match node.value {
             Yaml::List(items) if key == "modules" => {
                 self.origins
-                    .insert(key.to_owned(), place_of(at, node.line, node.column));
+                    .insert(key.to_owned(), place_of(at, node.line, node.column).into());
                 self.modules(items, at)
             }
             value => self.value(
@@ -158,10 +175,12 @@ impl Layer {
             let place = at(&node);
             let name = match &node.value {
                 Yaml::Map(entries) => entries.iter().find_map(|(key, value)| match &value.value {
-                    Yaml::Scalar(name) if key == "name" && !name.is_empty() => Some(name.clone()),
+                    Yaml::Scalar(name) | Yaml::Plain(name) if key == "name" && !name.is_empty() => {
+                        Some(name.clone())
+                    }
                     _ => None,
                 }),
-                Yaml::Null | Yaml::Scalar(_) | Yaml::List(_) => None,
+                Yaml::Null | Yaml::Scalar(_) | Yaml::Plain(_) | Yaml::List(_) => None,
             };
             let Some(name) = name else {
                 self.problem(
@@ -173,7 +192,10 @@ impl Layer {
             };
             let path = format!("modules.{name}");
             if let Some(first) = self.origins.get(&path) {
-                let message = format!("this module stands here twice (first at {first}); keep one");
+                let message = format!(
+                    "this module stands here twice (first at {}); keep one",
+                    first.place
+                );
                 self.problem(place, &path, message);
                 continue;
             }
@@ -185,10 +207,14 @@ impl Layer {
 
     /// A value of the file, with the origins of all that it holds.
     fn value(&mut self, path: &str, node: Node, at: &dyn Fn(&Node) -> Place) -> Value {
-        self.origins.insert(path.to_owned(), at(&node));
+        let origin = Origin {
+            place: at(&node),
+            plain: matches!(node.value, Yaml::Plain(_)),
+        };
+        self.origins.insert(path.to_owned(), origin);
         match node.value {
             Yaml::Null => Value::from(""),
-            Yaml::Scalar(text) => Value::from(text),
+            Yaml::Scalar(text) | Yaml::Plain(text) => Value::from(text),
             Yaml::List(items) => Value::from(
                 items
                     .into_iter()
@@ -214,7 +240,9 @@ impl Layer {
         let key = path.join(".");
         for length in 1..path.len() {
             let section = path[..length].join(".");
-            self.implied.entry(section).or_insert_with(|| place.clone());
+            self.implied
+                .entry(section)
+                .or_insert_with(|| place.clone().into());
         }
         let value = if text.trim_start().starts_with(['[', '{']) {
             match yaml::parse(text) {
@@ -229,7 +257,7 @@ impl Layer {
                 }
             }
         } else {
-            self.origins.insert(key, place);
+            self.origins.insert(key, place.into());
             Value::from(text)
         };
         insert(&mut self.values, path, value);
@@ -240,8 +268,8 @@ impl Layer {
 pub(super) fn nearest_place(origins: &Origins, key: &str, file: &Path) -> Place {
     let mut path = key;
     loop {
-        if let Some(place) = origins.get(path) {
-            return place.clone();
+        if let Some(origin) = origins.get(path) {
+            return origin.place.clone();
         }
         match path.rfind(['.', '[']) {
             Some(cut) => path = &path[..cut],

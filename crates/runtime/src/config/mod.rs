@@ -12,6 +12,7 @@ mod action;
 mod clients;
 mod core;
 mod credential;
+mod cron;
 mod httpserver;
 mod layer;
 mod modules;
@@ -32,6 +33,7 @@ pub use action::{ActionConfig, AllowedCommand, ArgType, CommandTemplate};
 pub use clients::AuthorizedClient;
 pub use core::{CoreConfig, DatabaseConfig, Limits, ServerKind};
 pub use credential::{HttpUser, PasswordRule, TokenRule};
+pub use cron::CronConfig;
 pub use httpserver::{Brake, HttpLimits, HttpServerConfig, TlsFiles};
 pub use modules::{DbCleanerConfig, ModulesConfig, OtherModule};
 pub use problem::{ConfigError, Place, Problem};
@@ -85,6 +87,9 @@ pub struct Loaded {
     pub config: Config,
     /// Keys without effect, modules without a service, and the like.
     pub warnings: Vec<Problem>,
+    /// What is wrong with parts that are not in the configuration therefore, such as a job of
+    /// cron: a service goes on without them, a check does not let them pass.
+    pub left_out: Vec<Problem>,
 }
 
 impl Config {
@@ -139,8 +144,8 @@ impl Config {
             problems.append(&mut layer.problems);
             figment = figment.merge(layer);
         }
-        for (key, place) in implied {
-            origins.entry(key).or_insert(place);
+        for (key, origin) in implied {
+            origins.entry(key).or_insert(origin);
         }
         // What cannot be read as YAML would only be followed by complaints about its absence.
         let unreadable = problems
@@ -154,6 +159,7 @@ impl Config {
             origins,
             problems: RefCell::new(problems),
             warnings: RefCell::default(),
+            left_out: RefCell::default(),
         };
         let values = match figment.extract::<Value>() {
             Ok(Value::Dict(_, values)) => values,
@@ -164,10 +170,17 @@ impl Config {
             }
         };
         let config = read(&reader, values, &sources.file, checks);
-        let (problems, warnings) = (reader.problems.into_inner(), reader.warnings.into_inner());
+        let left_out = reader.left_out.into_inner();
+        let mut problems = reader.problems.into_inner();
         if problems.is_empty() {
-            Ok(Loaded { config, warnings })
+            Ok(Loaded {
+                config,
+                warnings: reader.warnings.into_inner(),
+                left_out: in_order(left_out),
+            })
         } else {
+            // Whoever mends the file mends all of it.
+            problems.extend(left_out);
             Err(ConfigError {
                 problems: in_order(problems),
             })

@@ -8,6 +8,7 @@ use gorgone_protocol::near_miss;
 
 use super::Checks;
 use super::action::{self, ActionConfig};
+use super::cron::{self, CronConfig};
 use super::httpserver::{self, HttpServerConfig};
 use super::section::{Reader, Section};
 
@@ -18,6 +19,8 @@ pub struct ModulesConfig {
     pub action: ActionConfig,
     /// The HTTP API.
     pub httpserver: HttpServerConfig,
+    /// Has jobs run at their times.
+    pub cron: CronConfig,
     /// What is purged from the store, by core.
     pub dbcleaner: DbCleanerConfig,
     /// Modules of other releases, as they were written.
@@ -45,12 +48,11 @@ pub struct OtherModule {
 }
 
 /// Modules that have their types above.
-const TYPED: [&str; 4] = ["action", "engine", "httpserver", "dbcleaner"];
+const TYPED: [&str; 5] = ["action", "engine", "httpserver", "cron", "dbcleaner"];
 
 /// Modules of the seed and of later releases that have no service here yet.
-const OTHERS: [&str; 20] = [
+const OTHERS: [&str; 19] = [
     "httpserverng",
-    "cron",
     "proxy",
     "register",
     "pull",
@@ -81,6 +83,7 @@ pub(super) fn read(reader: &Reader, section: Section<'_>, checks: Checks) -> Mod
     };
     let action = action::read(part("action"), part("engine"));
     let httpserver = httpserver::read(part("httpserver"), checks);
+    let cron = cron::read(part("cron"));
     let dbcleaner = dbcleaner(part("dbcleaner"));
     let mut others = BTreeMap::new();
     for name in section.keys() {
@@ -103,6 +106,7 @@ pub(super) fn read(reader: &Reader, section: Section<'_>, checks: Checks) -> Mod
     ModulesConfig {
         action,
         httpserver,
+        cron,
         dbcleaner,
         others,
     }

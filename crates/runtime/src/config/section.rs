@@ -12,7 +12,7 @@ use figment::value::{Dict, Value};
 use gorgone_protocol::near_miss;
 
 use super::layer::{Origins, nearest_place};
-use super::problem::Problem;
+use super::problem::{Place, Problem};
 
 /// What all sections of one configuration share.
 pub(super) struct Reader {
@@ -20,6 +20,7 @@ pub(super) struct Reader {
     pub(super) origins: Origins,
     pub(super) problems: RefCell<Vec<Problem>>,
     pub(super) warnings: RefCell<Vec<Problem>>,
+    pub(super) left_out: RefCell<Vec<Problem>>,
 }
 
 impl Reader {
@@ -33,9 +34,24 @@ impl Reader {
         self.warnings.borrow_mut().push(self.note(key, message));
     }
 
+    /// Notes what is wrong with a part that the rest can do without.
+    pub(super) fn leave_out(&self, key: &str, message: impl Into<String>) {
+        self.left_out.borrow_mut().push(self.note(key, message));
+    }
+
+    /// Where a key was written.
+    pub(super) fn place(&self, key: &str) -> Place {
+        nearest_place(&self.origins, key, &self.file)
+    }
+
+    /// Whether YAML takes the value of this key for a number or a truth value.
+    pub(super) fn is_plain(&self, key: &str) -> bool {
+        self.origins.get(key).is_some_and(|origin| origin.plain)
+    }
+
     fn note(&self, key: &str, message: impl Into<String>) -> Problem {
         Problem {
-            place: nearest_place(&self.origins, key, &self.file),
+            place: self.place(key),
             key: key.to_owned(),
             message: message.into(),
         }
@@ -80,6 +96,11 @@ impl<'r> Section<'r> {
 
     pub(super) fn reader(&self) -> &'r Reader {
         self.reader
+    }
+
+    /// Whether any of its keys was written.
+    pub(super) fn is_written(&self) -> bool {
+        !self.values.is_empty()
     }
 
     pub(super) fn keys(&self) -> Vec<String> {
@@ -193,7 +214,8 @@ impl<'r> Section<'r> {
         }
     }
 
-    fn list(&self, key: &str) -> Vec<(String, Value)> {
+    /// The items of a list, with the key path of each.
+    pub(super) fn list(&self, key: &str) -> Vec<(String, Value)> {
         match self.value(key) {
             None => Vec::new(),
             Some(Value::Array(_, items)) => items

@@ -20,7 +20,10 @@ pub(super) struct Node {
 #[derive(Debug, Clone)]
 pub(super) enum Yaml {
     Null,
+    /// A quoted text, or a plain one that is nothing but a text.
     Scalar(String),
+    /// A plain scalar that YAML takes for a number or a truth value, as it was written.
+    Plain(String),
     List(Vec<Node>),
     Map(Vec<(String, Node)>),
 }
@@ -85,7 +88,7 @@ fn spell(raw: Spanned<Raw>, source: &str) -> Node {
                 })
                 .map(str::trim)
                 .filter(|text| !text.is_empty());
-            Yaml::Scalar(written.map_or(text, str::to_owned))
+            Yaml::Plain(written.map_or(text, str::to_owned))
         }
         Raw::List(items) => Yaml::List(items.into_iter().map(|item| spell(item, source)).collect()),
         Raw::Map(entries) => Yaml::Map(
