@@ -4,6 +4,7 @@
 //! first.
 
 mod history;
+pub mod http;
 mod keys;
 mod node;
 mod python;
