@@ -36,7 +36,7 @@ impl Core {
     async fn request(&mut self) -> (Identity, Message, Headers) {
         loop {
             let event = tokio::time::timeout(PATIENCE, self.router.recv());
-            if let Some(RouterEvent::Message { peer, frames }) = event.await.unwrap() {
+            if let Some(RouterEvent::Message { peer, frames, .. }) = event.await.unwrap() {
                 let message = decode(&frames[0]).unwrap();
                 let headers = frames.get(1).map(|frame| Headers::decode(frame));
                 if !matches!(message.action, Action::Ready(_)) {

@@ -21,6 +21,8 @@ pub enum RouterEvent {
         peer: Identity,
         /// The message's parts.
         frames: Frames,
+        /// The IP address that its connection comes from; known on the edge, over TCP.
+        from: Option<Arc<str>>,
     },
     /// A peer connected, or a connection took the place of an older one with the same identity.
     /// Comes before the connection's first message. Not reported by the edge, where libzmq

@@ -194,6 +194,7 @@ impl State {
             let _ = router.inbox.push(RouterEvent::Message {
                 peer: dealer.identity.clone(),
                 frames,
+                from: None,
             });
         }
     }
@@ -297,6 +298,7 @@ impl DealerPort {
                 let event = RouterEvent::Message {
                     peer: dealer.identity.clone(),
                     frames,
+                    from: None,
                 };
                 router.inbox.push(event).map_err(|(_, why)| match why {
                     // The router is closing; it may be bound again.

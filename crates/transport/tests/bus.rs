@@ -49,7 +49,14 @@ async fn connection_is_told_before_its_first_message() {
         let second = support::soon(router.recv()).await;
         let peer = id(name);
         let frames = frames("hello");
-        assert_eq!(second, Some(RouterEvent::Message { peer, frames }));
+        assert_eq!(
+            second,
+            Some(RouterEvent::Message {
+                peer,
+                frames,
+                from: None
+            })
+        );
         state(&mut dealer, DealerEvent::Connected).await;
         drop(dealer);
         let third = support::soon(router.recv()).await;

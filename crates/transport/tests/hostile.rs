@@ -73,6 +73,11 @@ impl Edge {
 
     /// A connection that has done its ZMTP handshake as a DEALER.
     fn shaken(&self, identity: &[u8]) -> TcpStream {
+        self.shaken_as(&[("Socket-Type", b"DEALER"), ("Identity", identity)])
+    }
+
+    /// The same with any properties.
+    fn shaken_as(&self, properties: &[(&str, &[u8])]) -> TcpStream {
         let mut stream = self.raw();
         let mut greeting = [0; 64];
         greeting[0] = 0xff;
@@ -81,7 +86,7 @@ impl Edge {
         greeting[10] = 3;
         greeting[12..16].copy_from_slice(b"NULL");
         stream.write_all(&greeting).unwrap();
-        stream.write_all(&ready(identity)).unwrap();
+        stream.write_all(&ready(properties)).unwrap();
         stream.read_exact(&mut greeting).unwrap();
         let mut head = [0; 2];
         stream.read_exact(&mut head).unwrap();
@@ -96,13 +101,13 @@ fn connect(endpoint: &Endpoint, identity: &str) -> (Dealer, DealerSender) {
     edge::connect(edge::ConnectOptions::new(endpoint.clone(), id(identity))).unwrap()
 }
 
-fn ready(identity: &[u8]) -> Vec<u8> {
+fn ready(properties: &[(&str, &[u8])]) -> Vec<u8> {
     let mut body = b"\x05READY".to_vec();
-    for (name, value) in [("Socket-Type", &b"DEALER"[..]), ("Identity", identity)] {
+    for (name, value) in properties {
         body.push(u8::try_from(name.len()).unwrap());
         body.extend(name.as_bytes());
         body.extend(u32::try_from(value.len()).unwrap().to_be_bytes());
-        body.extend(value);
+        body.extend(*value);
     }
     let mut command = vec![4, u8::try_from(body.len()).unwrap()];
     command.extend(body);
@@ -248,6 +253,24 @@ async fn second_connection_with_an_identity_gets_and_gives_nothing() {
 }
 
 #[tokio::test]
+async fn peer_cannot_choose_the_address_that_it_is_known_by() {
+    let mut edge = Edge::start(|_| {}).await;
+    let mut liar = edge.shaken_as(&[
+        ("Socket-Type", b"DEALER"),
+        ("Identity", b"liar"),
+        ("Peer-Address", b"192.0.2.1"),
+    ]);
+    for words in ["first", "second"] {
+        liar.write_all(&frame(words, false)).unwrap();
+        let from = event(&mut edge.router, |event| match event {
+            RouterEvent::Message { peer, from, .. } if peer == id("liar") => Some(from),
+            _ => None,
+        });
+        assert_eq!(from.await.as_deref(), Some("127.0.0.1"));
+    }
+}
+
+#[tokio::test]
 async fn client_whose_old_connection_is_half_dead_comes_back() {
     let mut edge = Edge::start(|options| {
         options.tuning.heartbeat = Duration::from_millis(200);
@@ -258,7 +281,7 @@ async fn client_whose_old_connection_is_half_dead_comes_back() {
     let mut dead = edge.shaken(b"lost");
     dead.write_all(&frame("before", false)).unwrap();
     let said = |event| match event {
-        RouterEvent::Message { peer, frames } if peer == id("lost") => Some(text(&frames)),
+        RouterEvent::Message { peer, frames, .. } if peer == id("lost") => Some(text(&frames)),
         _ => None,
     };
     assert_eq!(event(&mut edge.router, said).await, "before");

@@ -133,7 +133,7 @@ impl Echo {
             runtime.block_on(async {
                 while !end.load(Ordering::Relaxed) {
                     let event = tokio::time::timeout(Duration::from_millis(50), router.recv());
-                    if let Ok(Some(RouterEvent::Message { peer, frames })) = event.await {
+                    if let Ok(Some(RouterEvent::Message { peer, frames, .. })) = event.await {
                         sender.send(&peer, frames).unwrap();
                     }
                 }

@@ -193,7 +193,9 @@ impl Core {
 
     fn edge_event(&mut self, event: RouterEvent, now: Moment) {
         match event {
-            RouterEvent::Message { peer, mut frames } => {
+            RouterEvent::Message {
+                peer, mut frames, ..
+            } => {
                 // The protocol's messages have one part; what else is there has no meaning.
                 let frame = frames.swap_remove(0);
                 let event = gorgone_session::Event::Received { peer, frame };
@@ -215,7 +217,7 @@ impl Core {
 
     fn bus_event(&mut self, event: RouterEvent, now: Moment) {
         match event {
-            RouterEvent::Message { peer, frames } => {
+            RouterEvent::Message { peer, frames, .. } => {
                 let Some(text) = frames.first() else {
                     return;
                 };

@@ -212,7 +212,11 @@ impl Socket {
             .iter()
             .map(|part| Bytes::copy_from_slice(part))
             .collect();
-        self.report(RouterEvent::Message { peer, frames });
+        self.report(RouterEvent::Message {
+            peer,
+            frames,
+            from: None,
+        });
     }
 
     fn send_ready(&mut self) {

@@ -4,11 +4,14 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::net::IpAddr;
 use std::os::fd::RawFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gorgone_protocol::Identity;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{Shutdown, SockaddrStorage, getpeername, shutdown};
+
+use super::wire::Source;
 
 /// Descriptors that the process needs for other things than this socket's connections.
 const RESERVED_FILES: u64 = 64;
@@ -21,6 +24,8 @@ struct Connection {
     from: Option<IpAddr>,
     /// Whom its messages come from; none until the first one.
     speaker: Option<Identity>,
+    /// The address that its messages come from, and its text.
+    shown: Option<(IpAddr, Arc<str>)>,
     /// Its deadline was brought forward.
     hurried: bool,
     /// It was asked to end.
@@ -60,6 +65,7 @@ impl Connections {
             serial: self.next_serial,
             from: peer_address(fd),
             speaker: None,
+            shown: None,
             hurried: false,
             cut: false,
         };
@@ -73,19 +79,34 @@ impl Connections {
         self.open.insert(fd, connection);
     }
 
-    /// A message came from a connection. Returns the peer, sharing the name that is known.
-    pub(super) fn spoke(&mut self, fd: Option<RawFd>, identity: &[u8]) -> Identity {
-        let Some(connection) = fd.and_then(|fd| self.open.get_mut(&fd)) else {
-            return Identity::new(identity);
+    /// A message came from a connection. Returns the peer and its address, sharing the texts
+    /// that are known.
+    pub(super) fn spoke(
+        &mut self,
+        source: Source,
+        identity: &[u8],
+    ) -> (Identity, Option<Arc<str>>) {
+        let Some(connection) = source.fd.and_then(|fd| self.open.get_mut(&fd)) else {
+            let address = source.address.map(|address| address.to_string().into());
+            return (Identity::new(identity), address);
         };
-        match &connection.speaker {
+        let address = source.address.map(|address| match &connection.shown {
+            Some((known, text)) if *known == address => Arc::clone(text),
+            _ => {
+                let text: Arc<str> = address.to_string().into();
+                connection.shown = Some((address, Arc::clone(&text)));
+                text
+            }
+        });
+        let peer = match &connection.speaker {
             Some(known) if known.as_bytes() == identity => known.clone(),
             _ => {
                 let identity = Identity::new(identity);
                 connection.speaker = Some(identity.clone());
                 identity
             }
-        }
+        };
+        (peer, address)
     }
 
     /// A connection ended. Returns whose it was. If it had a name, connections that may have

@@ -157,13 +157,13 @@ impl Socket {
             }
             match read_parts(&self.socket) {
                 Incoming::Nothing => return done > 0,
-                Incoming::Malformed(fd) => {
-                    self.connections.spoke(fd, &identity);
+                Incoming::Malformed(source) => {
+                    self.connections.spoke(source, &identity);
                     self.signal.malformed.fetch_add(1, Ordering::Relaxed);
                 }
-                Incoming::Whole(frames, fd) => {
-                    let peer = self.connections.spoke(fd, &identity);
-                    self.report(RouterEvent::Message { peer, frames });
+                Incoming::Whole(frames, source) => {
+                    let (peer, from) = self.connections.spoke(source, &identity);
+                    self.report(RouterEvent::Message { peer, frames, from });
                 }
             }
         }

@@ -1,25 +1,50 @@
 //! Messages between libzmq's and ours.
 
+use std::net::IpAddr;
 use std::os::fd::RawFd;
 
 use bytes::Bytes;
 
 use crate::{Frames, MAX_PARTS};
 
+/// Which connection a message came over, by libzmq's word in the message itself: what the monitor
+/// tells of descriptors may come later than a message.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Source {
+    pub(super) fd: Option<RawFd>,
+    /// The peer's address; none where it is not an IP connection.
+    pub(super) address: Option<IpAddr>,
+}
+
+impl Source {
+    /// Reads the properties that libzmq gives a message of a connection; "__fd" is what
+    /// ZMQ_SRCFD reads.
+    fn of(part: &mut zmq::Message) -> Self {
+        let address = part.gets("Peer-Address").and_then(|text| {
+            let without_scope = text.split('%').next().unwrap_or(text);
+            without_scope.parse::<IpAddr>().ok()
+        });
+        Self {
+            fd: part.gets("__fd").and_then(|fd| fd.parse().ok()),
+            address: address.map(|address| address.to_canonical()),
+        }
+    }
+}
+
 /// A message as it comes out of libzmq.
 pub(super) enum Incoming {
     /// Nothing to read now.
     Nothing,
     /// A message with no part or too many; it has been read and dropped.
-    Malformed(Option<RawFd>),
+    Malformed(Source),
     /// A message.
-    Whole(Frames, Option<RawFd>),
+    Whole(Frames, Source),
 }
 
 /// Reads the parts that follow (a ROUTER's identity, already read) or a whole message.
 pub(super) fn read_parts(socket: &zmq::Socket) -> Incoming {
     let mut frames = Frames::with_capacity(1);
-    let mut from = None;
+    let mut source = Source::default();
     let mut count = 0;
     loop {
         let Ok(mut part) = socket.recv_msg(zmq::DONTWAIT) else {
@@ -27,9 +52,7 @@ pub(super) fn read_parts(socket: &zmq::Socket) -> Incoming {
         };
         count += 1;
         if count == 1 {
-            // The connection's descriptor; "__fd" is how libzmq names it in a message's
-            // properties (what ZMQ_SRCFD reads).
-            from = part.gets("__fd").and_then(|fd| fd.parse().ok());
+            source = Source::of(&mut part);
         }
         if count <= MAX_PARTS {
             frames.push(Bytes::copy_from_slice(&part));
@@ -41,9 +64,9 @@ pub(super) fn read_parts(socket: &zmq::Socket) -> Incoming {
         }
     }
     if count > MAX_PARTS {
-        Incoming::Malformed(from)
+        Incoming::Malformed(source)
     } else {
-        Incoming::Whole(frames, from)
+        Incoming::Whole(frames, source)
     }
 }
 

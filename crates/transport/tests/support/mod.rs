@@ -187,7 +187,7 @@ pub async fn soon<T>(future: impl Future<Output = T>) -> T {
 pub async fn message(router: &mut Router) -> (Identity, Frames) {
     loop {
         match soon(router.recv()).await.expect("the router is open") {
-            RouterEvent::Message { peer, frames } => return (peer, frames),
+            RouterEvent::Message { peer, frames, .. } => return (peer, frames),
             RouterEvent::Connected(_) | RouterEvent::Disconnected(_) => {}
             RouterEvent::Undelivered { peer, why, .. } => panic!("{why:?}: message for {peer}"),
         }
@@ -234,7 +234,7 @@ pub async fn round_trip(
 ) {
     to_router.send(frames(format!("from {identity}"))).unwrap();
     let question = event(router, |event| match event {
-        RouterEvent::Message { peer, frames } if peer == id(identity) => Some(frames),
+        RouterEvent::Message { peer, frames, .. } if peer == id(identity) => Some(frames),
         _ => None,
     })
     .await;
