@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use gorgone_client::{Client, ClientOptions};
+use gorgone_crypto::PrivateKey;
 use gorgone_protocol::{Endpoint, Identity};
 use gorgone_session::ClientConfig;
 use nix::sys::signal::{Signal, kill};
@@ -23,8 +24,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct NodeOptions {
     /// Lines below `gorgonecore:`, indented by two.
     pub core: String,
+    /// Entries of `authorized_clients` beside the test's own client, indented by four.
+    pub clients: String,
     /// Lines below the module `action`, indented by four.
     pub action: String,
+    /// Entries of `modules` beside it, indented by two.
+    pub modules: String,
     /// The internal endpoint on TCP, for modules that know no IPC path.
     pub internal_tcp: bool,
     /// Where the database is; in the node's folder where it is not told.
@@ -90,12 +95,14 @@ impl Node {
              gorgonecore:\n  id: 1\n  internal_com_type: {kind}\n  internal_com_path: \"{internal}\"\n  \
              external_com_type: tcp\n  external_com_path: \"127.0.0.1:{port}\"\n  \
              gorgone_db_type: SQLite\n  gorgone_db_name: {db}\n  privkey: {key}\n  \
-             authorized_clients:\n    - key: {thumbprint}\n{core}\n\
-             modules:\n  - name: action\n    enable: true\n{action}\n",
+             authorized_clients:\n    - key: {thumbprint}\n{clients}\n{core}\n\
+             modules:\n  - name: action\n    enable: true\n{action}\n{modules}\n",
             db = database.display(),
             key = path.join("server.pem").display(),
+            clients = options.clients,
             core = options.core,
             action = options.action,
+            modules = options.modules,
         );
         fs::write(path.join("gorgoned.yml"), config).expect("written");
         let mut node = Self {
@@ -190,6 +197,14 @@ impl Node {
     /// # Panics
     /// When it gets none.
     pub async fn client_named(&self, name: &str) -> Client {
+        self.client_with(name, &keys().client).await
+    }
+
+    /// A client with a session under this identity and key.
+    ///
+    /// # Panics
+    /// When it gets none.
+    pub async fn client_with(&self, name: &str, key: &PrivateKey) -> Client {
         let options = ClientOptions {
             endpoint: Endpoint::Tcp {
                 host: "127.0.0.1".to_owned(),
@@ -199,7 +214,7 @@ impl Node {
             session: ClientConfig {
                 hostname: name.to_owned(),
                 server_key: keys().server.public().clone(),
-                key: keys().client.clone(),
+                key: key.clone(),
                 vector: *b"0123456789012345",
                 keysize: 32,
             },

@@ -92,6 +92,23 @@ impl Action {
         }
     }
 
+    /// Whether only core and its modules say it to each other. From anybody else, and from a
+    /// module on behalf of somebody else, it is an action that is not known.
+    #[must_use]
+    pub const fn is_for_modules(&self) -> bool {
+        matches!(
+            self,
+            Self::Nodes
+                | Self::Carried
+                | Self::NodeState
+                | Self::PutRows
+                | Self::Lease
+                | Self::PutState
+                | Self::GetState
+                | Self::Ready(_)
+        )
+    }
+
     /// The name as it is written on the wire.
     #[must_use]
     pub fn name(&self) -> std::borrow::Cow<'_, str> {

@@ -6,7 +6,7 @@ use gorgone_protocol::request::log::GetLog;
 use gorgone_protocol::request::state::GetState;
 use gorgone_protocol::{Answer, Dialect, Headers, Identity, Message, NodeId, Token};
 
-use crate::{Record, StoredLease, Task, Written};
+use crate::{Caller, Record, StoredLease, Task, Written};
 
 /// Where a request comes from, and where its answer goes.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -51,6 +51,9 @@ pub enum Event {
         message: Message,
         /// A fresh token, for a request that has none.
         fresh: Token,
+        /// Who came in through a door with it, there or at the module that passes it on; none
+        /// where a module speaks for itself.
+        caller: Option<Caller>,
     },
     /// The internal side lost its connection to a module; also where a new connection under the
     /// same identity takes its place. It must come before anything that comes over the new one:

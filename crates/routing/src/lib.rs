@@ -3,6 +3,7 @@
 //! A pure state machine: events in, effects out, time as an argument. It does not know what
 //! ZeroMQ, SQL, a thread or a clock is; `services/core` does what it wants done.
 
+mod caller;
 mod cancel;
 mod counters;
 mod delivery;
@@ -18,6 +19,7 @@ mod router;
 mod state;
 mod waiters;
 
+pub use caller::{Caller, Credential};
 pub use event::{
     BatchId, Effect, Event, Origin, Query, Restored, Settings, StateQuery, WaiterId, WriteFailure,
 };

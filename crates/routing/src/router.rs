@@ -30,7 +30,7 @@ use crate::modules::{Modules, Welcome};
 use crate::nodes::Nodes;
 use crate::outbox::{Ack, After, Outbox};
 use crate::waiters::Waiters;
-use crate::{NewRow, Record};
+use crate::{Caller, NewRow, Record};
 
 /// The words that every daemon in the field uses for a daemon that ends.
 const STOPPING: &str = "gorgone is stopping/restarting. Not proceed request.";
@@ -110,7 +110,8 @@ impl Router {
                 dialect,
                 message,
                 fresh,
-            } => self.request(from, dialect, message, fresh),
+                caller,
+            } => self.request(from, dialect, message, fresh, caller.as_ref()),
             Event::ModuleGone(module) => self.modules.away(&module, now.monotonic),
             Event::Undelivered { module, token } => self.undelivered(&module, &token),
             Event::Written { batch, result } => self.written(batch, result),
@@ -188,17 +189,29 @@ impl Router {
         }
     }
 
-    fn request(&mut self, from: Origin, dialect: Dialect, message: Message, fresh: Token) {
+    fn request(
+        &mut self,
+        from: Origin,
+        dialect: Dialect,
+        message: Message,
+        fresh: Token,
+        caller: Option<&Caller>,
+    ) {
         let token = message.token.clone().unwrap_or_else(|| fresh.clone());
         let offered = self.offers(&message.action);
         self.counters.count(&from, &message.action, offered);
-        let of_module = matches!(
-            (&from, &message.action),
-            (
-                Origin::Module(_),
+        // What may be asked at all is decided here, for every door, before anything else is.
+        let forbidden = caller.and_then(|caller| caller.refusal(&message, self.settings.node));
+        if let Some(words) = forbidden {
+            let answer = Answer::forbidden(Some(token), &words);
+            return self.out.answer(from, answer);
+        }
+        let by_module = matches!(from, Origin::Module(_)) && caller.is_none();
+        let of_module = by_module
+            && matches!(
+                message.action,
                 Action::PutLog | Action::PutState | Action::Ready(_)
-            )
-        );
+            );
         if self.stopping && !of_module {
             return self.refuse(from, Some(token), STOPPING);
         }
@@ -239,28 +252,27 @@ impl Router {
             Action::RegisterNodes => self.register_nodes(from, token, &message.data),
             Action::UnregisterNodes => self.unregister_nodes(from, token, &message.data),
             Action::Cancel => self.cancel(from, token, &message.data),
-            Action::Lease if matches!(from, Origin::Module(_)) => {
-                self.lease(from, token, &message.data);
+            action if action.is_for_modules() && !by_module => {
+                self.not_known(from, &token, action);
             }
-            Action::PutState if matches!(from, Origin::Module(_)) => {
-                self.put_state(from, token, &message.data);
-            }
-            Action::GetState if matches!(from, Origin::Module(_)) => {
-                self.get_state(from, token, &message.data);
-            }
-            Action::Ready(name) if matches!(from, Origin::Module(_)) => {
+            Action::Lease => self.lease(from, token, &message.data),
+            Action::PutState => self.put_state(from, token, &message.data),
+            Action::GetState => self.get_state(from, token, &message.data),
+            Action::Ready(name) => {
                 let name = name.clone();
                 self.module_ready(from, message.token, &fresh, &name, &message.data);
             }
             _ if offered => self.submit(from, token, message),
-            action => {
-                let words = format!("action '{action}' is not known");
-                // Clients have always been told without their token. A module tells its
-                // questions apart by it.
-                let shown = matches!(from, Origin::Module(_)).then(|| token.clone());
-                self.refuse_with_row(from, shown, &token, &words);
-            }
+            action => self.not_known(from, &token, action),
         }
+    }
+
+    fn not_known(&mut self, from: Origin, token: &Token, action: &Action) {
+        let words = format!("action '{action}' is not known");
+        // Clients have always been told without their token. A module tells its questions apart
+        // by it.
+        let shown = matches!(from, Origin::Module(_)).then(|| token.clone());
+        self.refuse_with_row(from, shown, token, &words);
     }
 
     fn offers(&self, action: &Action) -> bool {

@@ -1,7 +1,9 @@
 //! What happens to a server, and what it wants done.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use gorgone_protocol::{Dialect, Identity};
+use gorgone_protocol::{Dialect, Identity, Thumbprint};
 
 use crate::{HelloJob, HelloOutcome, JobId, Record, Refusal};
 
@@ -44,6 +46,8 @@ pub enum Effect {
         peer: Identity,
         /// In which spelling.
         dialect: Dialect,
+        /// Whose key the session stands for.
+        thumbprint: Arc<Thumbprint>,
         /// The message: UTF-8 that begins with `[`. Whether it is well formed is for the codec to say.
         text: Vec<u8>,
     },

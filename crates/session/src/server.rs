@@ -257,6 +257,7 @@ impl Server {
         }
         self.effects.push_back(Effect::Message {
             dialect: live.dialect,
+            thumbprint: Arc::clone(&live.thumbprint),
             peer,
             text,
         });

@@ -12,6 +12,7 @@ use gorgone_transport::{Bound, bus, edge};
 
 use crate::beside::Beside;
 use crate::core::{Core, Edge, Socket};
+use crate::credentials::Credentials;
 use crate::handshakes::{self, Handshakes};
 
 impl Core {
@@ -73,6 +74,7 @@ impl Core {
             edge,
             beside,
             done,
+            credentials: Credentials::new(&config),
             session_records: Vec::new(),
             new_rows: false,
             notified: None,

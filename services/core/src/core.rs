@@ -1,10 +1,13 @@
 //! The loop: wait for what happens next, let the state machines decide, do what they want.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use gorgone_crypto::PublicKey;
-use gorgone_protocol::{Answer, DecodeError, Dialect, Identity, Moment, NodeId, Token, decode};
-use gorgone_routing::{Event, Origin, Router};
+use gorgone_protocol::{
+    Answer, DecodeError, Dialect, Headers, Identity, Moment, NodeId, Token, decode,
+};
+use gorgone_routing::{Caller, Event, Origin, Router};
 use gorgone_runtime::{Clock, Context};
 use gorgone_session::Server;
 use gorgone_transport::{Frames, RouterEvent, RouterSender};
@@ -12,6 +15,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::beside::{Beside, Done};
 use crate::build::session_config;
+use crate::credentials::Credentials;
 use crate::handshakes::Handshakes;
 use crate::housekeeping;
 
@@ -48,6 +52,7 @@ pub struct Core {
     pub(crate) edge: Option<Edge>,
     pub(crate) beside: Beside,
     pub(crate) done: UnboundedReceiver<Done>,
+    pub(crate) credentials: Credentials,
     pub(crate) session_records: Vec<gorgone_session::Record>,
     /// Rows came since parents were told last.
     pub(crate) new_rows: bool,
@@ -85,6 +90,7 @@ impl Core {
                 () = stop.cancelled() => break,
                 Ok(()) = reloads.changed() => {
                     let config = reloads.borrow_and_update().clone();
+                    self.credentials = Credentials::new(&config);
                     if let Some(edge) = &mut self.edge {
                         let config = session_config(&config, &context, &edge.public_key)?;
                         edge.session.reconfigure(config);
@@ -181,10 +187,11 @@ impl Core {
                 }
             }
             Input::Done(Done::Hello(job, outcome)) => {
-                self.session_event(gorgone_session::Event::HelloOpened { job, outcome }, now);
+                let event = gorgone_session::Event::HelloOpened { job, outcome };
+                self.session_event(event, None, now);
             }
             Input::Timeout => {
-                self.session_event(gorgone_session::Event::Timeout, now);
+                self.session_event(gorgone_session::Event::Timeout, None, now);
                 self.router.handle(Event::Timeout, now);
             }
         }
@@ -194,12 +201,14 @@ impl Core {
     fn edge_event(&mut self, event: RouterEvent, now: Moment) {
         match event {
             RouterEvent::Message {
-                peer, mut frames, ..
+                peer,
+                mut frames,
+                from,
             } => {
                 // The protocol's messages have one part; what else is there has no meaning.
                 let frame = frames.swap_remove(0);
                 let event = gorgone_session::Event::Received { peer, frame };
-                self.session_event(event, now);
+                self.session_event(event, from, now);
             }
             RouterEvent::Undelivered { peer, why, .. } => {
                 tracing::debug!(%peer, ?why, "an answer could not be delivered");
@@ -208,10 +217,16 @@ impl Core {
         }
     }
 
-    fn session_event(&mut self, event: gorgone_session::Event, now: Moment) {
+    /// `from` is the address of the peer that the event is about.
+    fn session_event(
+        &mut self,
+        event: gorgone_session::Event,
+        from: Option<Arc<str>>,
+        now: Moment,
+    ) {
         if let Some(edge) = &mut self.edge {
             edge.session.handle(event, now);
-            self.session_effects(now);
+            self.session_effects(from, now);
         }
     }
 
@@ -221,7 +236,9 @@ impl Core {
                 let Some(text) = frames.first() else {
                     return;
                 };
-                self.request(Origin::Module(peer), Dialect::Seed, text, now);
+                let headers = frames.get(1).map(|frame| Headers::decode(frame));
+                let caller = headers.and_then(|headers| self.credentials.behind(&headers));
+                self.request(Origin::Module(peer), Dialect::Seed, text, caller, now);
             }
             RouterEvent::Undelivered { peer, frames, why } => {
                 tracing::debug!(module = %peer, ?why, "not delivered");
@@ -251,7 +268,14 @@ impl Core {
     }
 
     /// Reads a request and hands it to the router; what cannot be read is answered here.
-    pub(crate) fn request(&mut self, from: Origin, dialect: Dialect, text: &[u8], now: Moment) {
+    pub(crate) fn request(
+        &mut self,
+        from: Origin,
+        dialect: Dialect,
+        text: &[u8],
+        caller: Option<Caller>,
+        now: Moment,
+    ) {
         match decode(text) {
             Ok(message) => {
                 let fresh = Token::from_random(rand::random());
@@ -260,6 +284,7 @@ impl Core {
                     dialect,
                     message,
                     fresh,
+                    caller,
                 };
                 self.router.handle(event, now);
             }

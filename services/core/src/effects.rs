@@ -1,12 +1,13 @@
 //! Does what the state machines want done.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use gorgone_protocol::{
-    Action, Answer, AnswerName, Data, Dialect, Moment, encode, encode_answer, peek_action,
+    Action, Answer, AnswerName, Data, Dialect, Moment, Target, encode, encode_answer, peek_action,
 };
-use gorgone_routing::{Effect, Origin};
+use gorgone_routing::{Caller, Effect, Origin};
 use serde_json::json;
 
 use crate::core::Core;
@@ -53,7 +54,8 @@ impl Core {
         self.notify_parents(now);
     }
 
-    pub(crate) fn session_effects(&mut self, now: Moment) {
+    /// `from` is the address of the peer whose event these come of.
+    pub(crate) fn session_effects(&mut self, from: Option<Arc<str>>, now: Moment) {
         while let Some(edge) = &mut self.edge
             && let Some(effect) = edge.session.poll_effect()
         {
@@ -65,12 +67,22 @@ impl Core {
                 gorgone_session::Effect::Message {
                     peer,
                     dialect,
+                    thumbprint,
                     text,
                 } => {
-                    if peek_action(&text) == Some(Action::Ping) {
+                    let credential = self.credentials.client(&thumbprint);
+                    if peek_action(&text) == Some(Action::Ping)
+                        && credential
+                            .rights
+                            .allows(&Action::Ping, &Target::Here, self.node)
+                    {
                         edge.session.note_ping(&peer, now);
                     }
-                    self.request(Origin::Client(peer), dialect, &text, now);
+                    let caller = Caller {
+                        credential,
+                        from: from.clone(),
+                    };
+                    self.request(Origin::Client(peer), dialect, &text, Some(caller), now);
                 }
                 gorgone_session::Effect::Record(record) => self.session_records.push(record),
                 gorgone_session::Effect::Refused { peer, why } => {

@@ -13,6 +13,7 @@
 mod beside;
 mod build;
 mod core;
+mod credentials;
 mod effects;
 mod handshakes;
 mod housekeeping;

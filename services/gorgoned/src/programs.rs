@@ -22,7 +22,8 @@ pub(crate) fn enabled(config: &Config) -> Vec<&'static str> {
 /// itself, on SIGHUP.
 pub(crate) fn must_restart(program: &str, old: &Config, new: &Config) -> bool {
     if program == CORE {
-        // Who may open a session is followed at once, and so are times that are read anew.
+        // Who may come in and ask for what is followed at once, and so are times that are read
+        // anew.
         let mut followed = old.core.clone();
         followed
             .authorized_clients

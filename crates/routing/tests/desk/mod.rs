@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use gorgone_protocol::request::cancel::Cancel;
 use gorgone_protocol::request::log::PutLog;
-use gorgone_protocol::{Action, Code, Data, Dialect, Identity, Message, Moment, Target, Token};
+use gorgone_protocol::{
+    Action, Answer, Code, Data, Dialect, Identity, Message, Moment, Target, Token,
+};
 use gorgone_protocol::{NodeId, Status};
 use gorgone_routing::{
-    BatchId, Effect, Event, Origin, Query, Record, Restored, Router, Settings, WriteFailure,
-    Written,
+    BatchId, Caller, Effect, Event, Origin, Query, Record, Restored, Router, Settings,
+    WriteFailure, Written,
 };
 use serde_json::Value;
 
@@ -65,6 +67,11 @@ impl Desk {
     }
 
     pub fn says(&mut self, from: Origin, message: Message) {
+        self.says_for(from, message, None);
+    }
+
+    /// Somebody says what a caller at a door wants.
+    pub fn says_for(&mut self, from: Origin, message: Message, caller: Option<Caller>) {
         self.fresh += 1;
         let fresh = token(&format!("fresh-{}", self.fresh));
         self.happens(Event::Request {
@@ -72,6 +79,7 @@ impl Desk {
             dialect: Dialect::Seed,
             message,
             fresh,
+            caller,
         });
     }
 
@@ -218,19 +226,24 @@ impl Desk {
         })
     }
 
-    pub fn answers_to(&mut self, name: &str) -> Vec<(Status, String)> {
+    pub fn full_answers_to(&mut self, name: &str) -> Vec<Answer> {
         let whom = Identity::new(name.as_bytes());
         self.take(|effect| match effect {
             Effect::Answer {
                 to: Origin::Client(to) | Origin::Module(to),
                 answer,
-            } if *to == whom => {
-                let data: Value = serde_json::from_str(answer.data.as_str()).unwrap();
-                let words = data["error"].as_str().or(data["message"].as_str());
-                Some((answer.status, words.unwrap_or_default().to_owned()))
-            }
+            } if *to == whom => Some(answer.clone()),
             _ => None,
         })
+    }
+
+    pub fn answers_to(&mut self, name: &str) -> Vec<(Status, String)> {
+        let answers = self.full_answers_to(name).into_iter().map(|answer| {
+            let data: Value = serde_json::from_str(answer.data.as_str()).unwrap();
+            let words = data["error"].as_str().or(data["message"].as_str());
+            (answer.status, words.unwrap_or_default().to_owned())
+        });
+        answers.collect()
     }
 
     /// What the answers to somebody since the last look say.

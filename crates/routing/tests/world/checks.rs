@@ -138,6 +138,7 @@ impl World {
             dialect: Dialect::Seed,
             message: Message::new(Action::Information, None, gorgone_protocol::Data::empty()),
             fresh,
+            caller: None,
         };
         if let Some(core) = &mut self.core {
             core.handle(event, now);

@@ -182,6 +182,7 @@ impl World {
             dialect: Dialect::Seed,
             message,
             fresh,
+            caller: None,
         });
     }
 

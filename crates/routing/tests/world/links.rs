@@ -99,6 +99,7 @@ impl World {
             dialect: Dialect::Seed,
             message,
             fresh,
+            caller: None,
         });
     }
 
