@@ -2,14 +2,15 @@
 //!
 //! ```text
 //!  edge    libzmq    anybody who can reach the port     ROUTER ── clients, other nodes
+//!  dial    our own   other nodes, thousands of them     DEALERs ── their edges
 //!  bus     zeromq    a few trusted peers                ROUTER ── modules
 //!  memory            tests in one process               ROUTER ── both
 //! ```
 //!
-//! All three give the same handles: [`Router`] and [`RouterSender`] for the bound side,
-//! [`Dealer`] and [`DealerSender`] for the connecting side. A receiver is owned by one task, a
-//! sender is cloned into as many as need it; sending never waits. Sockets live on threads of
-//! their own behind these handles, and end with them.
+//! All but `dial`, which has handles for many peers, give the same ones: [`Router`] and
+//! [`RouterSender`] for the bound side, [`Dealer`] and [`DealerSender`] for the connecting side.
+//! A receiver is owned by one task, a sender is cloned into as many as need it; sending never
+//! waits. Sockets live on threads of their own behind these handles, and end with them.
 //!
 //! A peer is known by its ZeroMQ identity, which is a name and proves nothing. This crate does
 //! not know what is in a frame: neither encryption nor sessions nor actions.
@@ -24,6 +25,7 @@
 //!   share and stops nobody else.
 
 pub mod bus;
+pub mod dial;
 pub mod edge;
 mod error;
 mod handle;
