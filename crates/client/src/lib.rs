@@ -4,6 +4,7 @@
 //! way back by themselves when a connection, core, or a session is lost.
 
 mod asker;
+pub mod carrier;
 mod client;
 mod ledger;
 pub mod module;

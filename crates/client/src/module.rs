@@ -15,6 +15,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use gorgone_protocol::request::cancel::Cancel;
+use gorgone_protocol::request::carried::Carried;
+use gorgone_protocol::request::nodes::NodeKind;
 use gorgone_protocol::request::ready::Ready;
 use gorgone_protocol::{
     Action, Code, Data, Endpoint, Headers, Identity, Message, Status, Token, decode, decode_answer,
@@ -26,6 +28,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::asker::{Asker, Question, Questions};
+use crate::carrier::{Carrier, Carrying, Teller};
 use crate::ledger::Ledger;
 
 /// How often READY is said again, in seconds.
@@ -82,6 +85,8 @@ pub(crate) enum Order {
     Report(Token, Code, Value),
     Ask(Box<Question>),
     Forget(Token),
+    Carried(Carried),
+    Tell(String),
     Drain(oneshot::Sender<()>),
     Close(Duration, oneshot::Sender<bool>),
 }
@@ -112,6 +117,18 @@ impl Module {
     /// # Errors
     /// When the socket cannot be opened at all: a wrong identity, no descriptors left.
     pub fn connect(options: ModuleOptions) -> Result<Self, gorgone_transport::Error> {
+        Self::carrying(options, Vec::new()).map(|(module, _)| module)
+    }
+
+    /// Like [`Module::connect`], for a module that makes the connections to nodes of these
+    /// kinds.
+    ///
+    /// # Errors
+    /// See [`Module::connect`].
+    pub fn carrying(
+        options: ModuleOptions,
+        kinds: Vec<NodeKind>,
+    ) -> Result<(Self, Carrier), gorgone_transport::Error> {
         let (dealer, sender) = dial(&options)?;
         let (event_sender, events) = mpsc::unbounded_channel();
         let (orders, order_receiver) = mpsc::unbounded_channel();
@@ -121,8 +138,10 @@ impl Module {
         });
         // A new life, told apart from all others.
         let epoch = format!("{:016x}", rand::random::<u64>());
+        let (carrying, carried) = Carrying::new(kinds, epoch.clone());
         let pump = Pump {
             ledger: Ledger::new(epoch.clone()),
+            carrying,
             questions: Questions::default(),
             events: event_sender,
             shared: Arc::clone(&shared),
@@ -135,11 +154,12 @@ impl Module {
             sender,
         };
         tokio::spawn(pump.run(dealer, order_receiver));
-        Ok(Self {
+        let module = Self {
             events,
             orders,
             shared,
-        })
+        };
+        Ok((module, Carrier { events: carried }))
     }
 
     /// The next event. Cancel-safe.
@@ -153,6 +173,14 @@ impl Module {
         Reporter {
             orders: self.orders.clone(),
             shared: Arc::clone(&self.shared),
+        }
+    }
+
+    /// A handle to tell core about nodes with.
+    #[must_use]
+    pub fn teller(&self) -> Teller {
+        Teller {
+            orders: self.orders.clone(),
         }
     }
 
@@ -173,7 +201,7 @@ impl Module {
         }
     }
 
-    /// Waits until every row is durable, at most `linger`, and ends the connection. Returns
+    /// Waits until every row, and what became of every task, is durable, at most `linger`, and ends the connection. Returns
     /// whether nothing was left.
     pub async fn close(self, linger: Duration) -> bool {
         let (done, answer) = oneshot::channel();
@@ -213,6 +241,7 @@ struct Pump {
     options: ModuleOptions,
     epoch: String,
     ledger: Ledger,
+    carrying: Carrying,
     questions: Questions,
     events: mpsc::UnboundedSender<ModuleEvent>,
     shared: Arc<Shared>,
@@ -232,11 +261,13 @@ impl Pump {
         loop {
             self.flush();
             if let Some((deadline, _)) = &closing
-                && (self.ledger.is_empty() || *deadline <= Instant::now())
+                && (self.is_settled() || *deadline <= Instant::now())
             {
                 break;
             }
-            let check = self.ledger.next_check.map(|at| self.started + at);
+            let checks = [self.ledger.next_check, self.carrying.next_check];
+            let check = checks.into_iter().flatten().min();
+            let check = check.map(|at| self.started + at);
             let deadline = closing.as_ref().map(|(deadline, _)| *deadline);
             let wake = [check, deadline].into_iter().flatten().min();
             tokio::select! {
@@ -248,6 +279,14 @@ impl Pump {
                     Some(Order::Report(token, code, data)) => self.report(&token, code, &data),
                     Some(Order::Ask(question)) => self.questions.ask(*question, &self.sender),
                     Some(Order::Forget(token)) => self.questions.forget(&token, &self.sender),
+                    Some(Order::Carried(carried)) => {
+                        let message = self.carrying.carried(carried, self.started.elapsed());
+                        self.say_all(message);
+                    }
+                    Some(Order::Tell(text)) => {
+                        // A full outbox is a core that is away: it is told anew when it is back.
+                        let _ = self.sender.send(vec![Bytes::from(text)]);
+                    }
                     Some(Order::Drain(done)) => {
                         self.draining.get_or_insert_default().push(done);
                         self.say_ready(None);
@@ -273,10 +312,12 @@ impl Pump {
                 () = sleep_until(wake) => {
                     let now = self.now();
                     self.ledger.repeat(now, false);
+                    let again = self.carrying.repeat(now, false);
+                    self.say_all(again);
                 }
             }
         }
-        let settled = self.ledger.is_empty();
+        let settled = self.is_settled();
         dealer.close(Duration::from_millis(500)).await;
         if let Some((_, done)) = closing {
             let _ = done.send(settled);
@@ -285,6 +326,19 @@ impl Pump {
 
     fn now(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    fn is_settled(&self) -> bool {
+        self.ledger.is_empty() && self.carrying.is_settled()
+    }
+
+    /// Says what the carrying half keeps. What finds no room is said again when it is due.
+    fn say_all(&self, messages: impl IntoIterator<Item = Message>) {
+        for message in messages {
+            if self.send(&message).is_err() {
+                break;
+            }
+        }
     }
 
     fn flush(&mut self) {
@@ -330,7 +384,11 @@ impl Pump {
             epoch: Some(self.epoch.clone()),
             heartbeat: Some(HEARTBEAT),
             running,
-            carries: Vec::new(),
+            carries: if draining {
+                Vec::new()
+            } else {
+                self.carrying.kinds.clone()
+            },
         };
         let token = Token::parse(&format!("{}-ready-{}", self.epoch, self.next_ready)).ok();
         let action = Action::Ready(self.options.name.as_str().into());
@@ -342,10 +400,13 @@ impl Pump {
     fn transport(&mut self, event: DealerEvent) {
         match event {
             DealerEvent::Connected => {
-                let running = self.ledger.running();
+                let mut running = self.ledger.running();
+                running.extend(self.carrying.running());
                 self.say_ready(Some(running));
                 let now = self.now();
                 self.ledger.repeat(now, true);
+                let again = self.carrying.repeat(now, true);
+                self.say_all(again);
                 self.questions.connected(&self.sender);
             }
             DealerEvent::Disconnected => {
@@ -370,6 +431,11 @@ impl Pump {
             tracing::warn!("core said something that is no message");
             return;
         };
+        let headers = frames.get(1).map(|frame| Headers::decode(frame));
+        let headers = headers.unwrap_or_default();
+        let Some(message) = self.carrying.take(message, &headers) else {
+            return;
+        };
         match (message.action, message.token) {
             (Action::Cancel, _) => {
                 if let Ok(cancel) = message.data.decode::<Cancel>() {
@@ -377,8 +443,6 @@ impl Pump {
                 }
             }
             (action, Some(token)) => {
-                let headers = frames.get(1).map(|frame| Headers::decode(frame));
-                let headers = headers.unwrap_or_default();
                 let attempt = headers.attempt.unwrap_or(1);
                 if self.ledger.take(&token, attempt) {
                     let _ = self.events.send(ModuleEvent::Request(Request {
@@ -412,11 +476,18 @@ impl Pump {
             }
             return;
         }
+        let now = self.now();
         match status {
-            Status::Ok => self.ledger.acknowledged(token),
-            Status::Nok => self
-                .ledger
-                .refused(token, self.started.elapsed(), REFUSED_DELAY),
+            Status::Ok => {
+                if !self.carrying.acknowledged(token) {
+                    self.ledger.acknowledged(token);
+                }
+            }
+            Status::Nok => {
+                if !self.carrying.refused(token, now, REFUSED_DELAY) {
+                    self.ledger.refused(token, now, REFUSED_DELAY);
+                }
+            }
         }
     }
 }
