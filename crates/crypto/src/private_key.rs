@@ -1,6 +1,7 @@
 //! RSA private keys: who this node or client is.
 
 use std::fmt;
+use std::sync::Arc;
 
 use rsa::pkcs1::DecodeRsaPrivateKey;
 use rsa::pkcs8::{DecodePrivateKey, EncodePrivateKey};
@@ -8,10 +9,10 @@ use rsa::{Pkcs1v15Encrypt, RsaPrivateKey};
 
 use crate::{CryptoRng, Error, PublicKey, pem};
 
-/// An RSA private key. Its `Debug` shows the public half only.
+/// An RSA private key. Cheap to clone. Its `Debug` shows the public half only.
 #[derive(Clone)]
 pub struct PrivateKey {
-    key: RsaPrivateKey,
+    key: Arc<RsaPrivateKey>,
     public: PublicKey,
 }
 
@@ -47,7 +48,10 @@ impl PrivateKey {
 
     fn checked(key: RsaPrivateKey) -> Result<Self, Error> {
         let public = PublicKey::checked(key.to_public_key())?;
-        Ok(Self { key, public })
+        Ok(Self {
+            key: Arc::new(key),
+            public,
+        })
     }
 
     /// Writes PEM as PKCS#8 (`PRIVATE KEY`), without a password.
