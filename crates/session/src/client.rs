@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use gorgone_crypto::{self as crypto, CryptoRng, PrivateKey, PublicKey, SessionKey, VECTOR_BYTES};
-use gorgone_protocol::{AnswerName, Dialect, Status, decode_answer};
+use gorgone_protocol::{AnswerName, Dialect, Status, Thumbprint, decode_answer};
 use serde::Deserialize;
 
 use crate::hello::HELO;
@@ -124,25 +124,36 @@ impl Client {
         Ok(frame.into_bytes())
     }
 
-    /// Takes a frame from the server. The random numbers blind the RSA of a KEY.
-    pub fn handle<R: CryptoRng + ?Sized>(&mut self, frame: &[u8], rng: &mut R) -> ClientEvent {
+    /// The thumbprint by which the server knows this client.
+    #[must_use]
+    pub fn thumbprint(&self) -> Thumbprint {
+        self.config.key.public().thumbprint()
+    }
+
+    /// Takes a frame from the server, other than one that brings the key of a handshake: no RSA
+    /// is done.
+    pub fn read(&mut self, frame: &[u8]) -> ClientEvent {
         if is_refusal(frame) {
             self.state = State::Fresh;
             return ClientEvent::Refused;
         }
         let keys = match &self.state {
-            State::Fresh => return ClientEvent::Unreadable,
+            State::Fresh => None,
             State::Greeting { before } => before.as_ref(),
             State::Talking(keys) => Some(keys),
         };
-        if let Some(text) = keys.and_then(|keys| keys.open(self.dialect, frame)) {
-            return if self.rotate(&text) {
-                ClientEvent::Rotated
-            } else {
-                ClientEvent::Message(text)
-            };
+        match keys.and_then(|keys| keys.open(self.dialect, frame)) {
+            None => ClientEvent::Unreadable,
+            Some(text) if self.rotate(&text) => ClientEvent::Rotated,
+            Some(text) => ClientEvent::Message(text),
         }
-        if let State::Greeting { .. } = self.state
+    }
+
+    /// Takes a frame from the server. The random numbers blind the RSA of a KEY.
+    pub fn handle<R: CryptoRng + ?Sized>(&mut self, frame: &[u8], rng: &mut R) -> ClientEvent {
+        let event = self.read(frame);
+        if event == ClientEvent::Unreadable
+            && let State::Greeting { .. } = self.state
             && let Some(key) = self.read_key(frame, rng)
         {
             self.state = State::Talking(Keys {
@@ -151,7 +162,7 @@ impl Client {
             });
             return ClientEvent::Established;
         }
-        ClientEvent::Unreadable
+        event
     }
 
     /// Wraps a text for the server; nothing, while there is no session.
