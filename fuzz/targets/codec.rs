@@ -70,9 +70,9 @@ fn answer(input: &[u8]) {
             expected.named(AnswerName::Ack)
         };
         assert_eq!(again, expected, "{text:?}");
-        if let Ok((rows, more)) = log::decode_answer(&answer, dialect) {
-            let out = log::answer(None, NodeId::new(1), &rows, more, dialect);
-            let (again, still_more) = log::decode_answer(&out, dialect).expect("rows can be read");
+        if let Ok(page) = log::decode_answer(&answer, dialect) {
+            let out = log::answer(None, NodeId::new(1), &page, dialect);
+            let again = log::decode_answer(&out, dialect).expect("rows can be read");
             assert_eq!(still_more, more);
             // Rows are keyed by their number in the seed's dialect: one row each.
             if dialect == Dialect::Centreon {

@@ -228,6 +228,7 @@ impl Client {
             .request(Action::GetLog, Target::Here, data, patience)
             .await?;
         log::decode_answer(&answer, dialect)
+            .map(|page| (page.rows, page.more))
             .map_err(|error| ClientError::Unreadable(error.to_string()))
     }
 }

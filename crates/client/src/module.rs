@@ -16,6 +16,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use gorgone_protocol::request::cancel::Cancel;
 use gorgone_protocol::request::carried::Carried;
+use gorgone_protocol::request::logger::{self, Severity};
 use gorgone_protocol::request::nodes::NodeKind;
 use gorgone_protocol::request::ready::Ready;
 use gorgone_protocol::{
@@ -77,6 +78,8 @@ pub enum ModuleEvent {
     Request(Request),
     /// Somebody wants the request with this token to end.
     Cancel(Token),
+    /// How much is to be logged from now on.
+    Logger(Severity),
     /// The connection to core is lost; it is tried again without end, and what runs goes on.
     Lost,
 }
@@ -380,6 +383,7 @@ impl Pump {
                 let actions = self.options.actions.iter();
                 actions.map(|action| action.name().into_owned()).collect()
             },
+            draining,
             slots: Some(self.options.slots),
             epoch: Some(self.epoch.clone()),
             heartbeat: Some(HEARTBEAT),
@@ -442,6 +446,12 @@ impl Pump {
                     let _ = self.events.send(ModuleEvent::Cancel(cancel.token));
                 }
             }
+            (Action::BcastLogger, None) => match logger::decode(&message.data) {
+                Ok(severity) => {
+                    let _ = self.events.send(ModuleEvent::Logger(severity));
+                }
+                Err(error) => tracing::warn!(%error, "core said a severity that is none"),
+            },
             (action, Some(token)) => {
                 let attempt = headers.attempt.unwrap_or(1);
                 if self.ledger.take(&token, attempt) {

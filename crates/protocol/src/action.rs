@@ -33,8 +33,22 @@ pub enum Action {
     GetThumbprint,
     /// Counters, modules and endpoints of this node.
     Information,
+    /// How much all services log.
+    BcastLogger,
     /// End a request that was accepted earlier.
     Cancel,
+    /// Scheduled jobs: list them, or tell of one.
+    GetCron,
+    /// Schedule more.
+    AddCron,
+    /// Change one.
+    UpdateCron,
+    /// Schedule one no more.
+    DeleteCron,
+    /// Run one now.
+    RunCron,
+    /// Copy a file to a node.
+    RemoteCopy,
     /// Core tells a proxy which nodes are its own.
     Nodes,
     /// A proxy tells what became of a task on its way to a node.
@@ -70,7 +84,14 @@ impl Action {
         ("UNREGISTERNODES", Action::UnregisterNodes),
         ("GETTHUMBPRINT", Action::GetThumbprint),
         ("INFORMATION", Action::Information),
+        ("BCASTLOGGER", Action::BcastLogger),
         ("CANCEL", Action::Cancel),
+        ("GETCRON", Action::GetCron),
+        ("ADDCRON", Action::AddCron),
+        ("UPDATECRON", Action::UpdateCron),
+        ("DELETECRON", Action::DeleteCron),
+        ("RUNCRON", Action::RunCron),
+        ("REMOTECOPY", Action::RemoteCopy),
         ("NODES", Action::Nodes),
         ("CARRIED", Action::Carried),
         ("NODESTATE", Action::NodeState),

@@ -1,6 +1,6 @@
 //! CANCEL: ending a task that was accepted earlier, and telling the truth about it.
 
-use gorgone_protocol::request::cancel::Cancel;
+use gorgone_protocol::request::cancel::{self, Cancel};
 use gorgone_protocol::{Action, Answer, Data, Headers, Message, Token};
 
 use crate::event::Effect;
@@ -90,7 +90,8 @@ impl Router {
                 self.acknowledge(waiter.ack, words);
             } else {
                 let words = "its runner cannot be reached at the moment; try again";
-                self.refuse(waiter.ack.0, Some(waiter.ack.1), words);
+                self.out
+                    .answer(waiter.ack.0, Answer::busy(Some(waiter.ack.1), words));
             }
         }
     }
@@ -104,12 +105,13 @@ impl Router {
                 }
                 Ending::ByRunner { cancelled: false } => {
                     let (to, token) = waiter.ack;
-                    self.refuse(to, Some(token), "it was already over");
+                    let answer = cancel::over(Some(token), "it was already over");
+                    self.out.answer(to, answer);
                 }
                 Ending::ByCore { reason, .. } => {
                     let (to, token) = waiter.ack;
                     let words = format!("it was already over: {reason}");
-                    self.refuse(to, Some(token), &words);
+                    self.out.answer(to, cancel::over(Some(token), &words));
                 }
             }
         }

@@ -1,8 +1,10 @@
 //! What happens to the router, and what it wants done.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gorgone_protocol::request::log::GetLog;
+use gorgone_protocol::request::logger::Severity;
 use gorgone_protocol::request::state::GetState;
 use gorgone_protocol::{Answer, Dialect, Headers, Identity, Message, NodeId, Token};
 
@@ -99,6 +101,8 @@ pub struct Query {
     pub token: Token,
     /// Which rows.
     pub filter: GetLog,
+    /// Where GETLOG is to wait: whether its token still runs. The answer says so.
+    pub live: Option<bool>,
     /// Set where an empty result is not answered but goes on waiting; the outcome is reported
     /// by [`Event::QueryDone`].
     pub waiter: Option<WaiterId>,
@@ -156,6 +160,8 @@ pub enum Effect {
     ReadState(StateQuery),
     /// New rows stand in the history: parents may want to fetch them.
     NewRows,
+    /// From now on log that much.
+    Log(Severity),
 }
 
 /// Limits and facts that do not change while the router lives.
@@ -167,6 +173,8 @@ pub struct Settings {
     pub hostname: String,
     /// The thumbprint of its public key.
     pub thumbprint: String,
+    /// Where it listens, by the names `internal` and `external`.
+    pub endpoints: BTreeMap<&'static str, String>,
     /// Actions that a configured module will offer: requests for them are accepted before the
     /// module is there.
     pub expected_actions: Vec<gorgone_protocol::Action>,
@@ -194,6 +202,7 @@ impl Default for Settings {
             node: NodeId::new(1),
             hostname: String::new(),
             thumbprint: String::new(),
+            endpoints: BTreeMap::new(),
             expected_actions: Vec::new(),
             default_ttl: Duration::from_secs(86_400),
             max_tasks: 100_000,

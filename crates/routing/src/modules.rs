@@ -31,6 +31,8 @@ pub(crate) struct Instance {
     heartbeat: Option<Duration>,
     last_word: Duration,
     away_since: Option<Duration>,
+    /// Whether it is about to end.
+    draining: bool,
     /// Whether its life is told by its connection, because it names no epoch.
     mortal: bool,
     /// What was handed over to it, or is about to be.
@@ -98,6 +100,7 @@ impl Modules {
                 heartbeat: None,
                 last_word: now,
                 away_since: Some(now),
+                draining: false,
                 mortal: false,
                 held: BTreeSet::new(),
             });
@@ -139,6 +142,8 @@ impl Modules {
                     None => instance.mortal && instance.away_since.is_none(),
                 };
                 if same_life {
+                    let offered_once = instance.draining || !instance.actions.is_empty();
+                    instance.draining = ready.draining || (offered.is_empty() && offered_once);
                     instance.name = name.to_owned();
                     instance.actions = offered;
                     instance.slots = slots;
@@ -176,6 +181,7 @@ impl Modules {
                 heartbeat,
                 last_word: now,
                 away_since: None,
+                draining: ready.draining,
                 mortal: ready.epoch.is_none(),
                 held: BTreeSet::new(),
             },
@@ -237,6 +243,15 @@ impl Modules {
         instance.away_since.is_none().then_some(&instance.runner)
     }
 
+    /// Everybody who is there.
+    pub(crate) fn present(&self) -> Vec<Identity> {
+        self.by_instance
+            .values()
+            .filter(|instance| instance.away_since.is_none())
+            .map(|instance| instance.identity.clone())
+            .collect()
+    }
+
     /// The module is not reachable at the moment.
     pub(crate) fn away(&mut self, identity: &Identity, now: Duration) {
         if let Some(instance) = self.by_instance.get_mut(&identity.to_text())
@@ -293,7 +308,7 @@ impl Modules {
                 let actions: Vec<_> = instance.actions.iter().map(|a| a.name()).collect();
                 let state = if instance.away_since.is_some() {
                     "away"
-                } else if instance.actions.is_empty() {
+                } else if instance.draining {
                     "draining"
                 } else {
                     "ready"

@@ -15,10 +15,12 @@ use std::time::Duration;
 
 use gorgone_protocol::request::cancel::Cancel;
 use gorgone_protocol::request::log::{GetLog, PutLog};
+use gorgone_protocol::request::logger;
 use gorgone_protocol::request::nodes::{self, NodeDefinition};
 use gorgone_protocol::request::ready::Ready;
 use gorgone_protocol::{
-    Action, Answer, AnswerName, Code, Data, Dialect, Message, Moment, Reason, Target, Token,
+    Action, Answer, AnswerName, Code, Data, Dialect, Headers, Message, Moment, Reason, Target,
+    Token,
 };
 use serde_json::json;
 
@@ -252,6 +254,7 @@ impl Router {
             Action::RegisterNodes => self.register_nodes(from, token, &message.data),
             Action::UnregisterNodes => self.unregister_nodes(from, token, &message.data),
             Action::Cancel => self.cancel(from, token, &message.data),
+            Action::BcastLogger => self.logger(from, token, &message.data),
             action if action.is_for_modules() && !by_module => {
                 self.not_known(from, &token, action);
             }
@@ -347,9 +350,10 @@ impl Router {
                     &mut self.out,
                 );
             }
-            _ => self.out.push(Effect::Query(Query {
+            (wait, subject) => self.out.push(Effect::Query(Query {
                 to: from,
                 token,
+                live: wait.map(|_| subject.is_some()),
                 filter,
                 waiter: None,
             })),
@@ -450,6 +454,28 @@ impl Router {
         self.cancel_task((from, token), subject);
     }
 
+    /// How much is logged: here, and by every module that is there.
+    fn logger(&mut self, from: Origin, token: Token, data: &Data) {
+        let severity = match logger::decode(data) {
+            Ok(severity) => severity,
+            Err(error) => {
+                let words = format!(
+                    "BCASTLOGGER needs {{\"severity\":…}}, one of debug, info, warning, error and default: {error}"
+                );
+                return self.refuse(from, Some(token), &words);
+            }
+        };
+        self.out.push(Effect::Log(severity));
+        for module in self.modules.present() {
+            self.out.push(Effect::Deliver {
+                module,
+                message: Message::new(Action::BcastLogger, None, logger::encode(severity)),
+                headers: Headers::default(),
+            });
+        }
+        self.acknowledge((from, token), "severity changed");
+    }
+
     fn module_ready(
         &mut self,
         from: Origin,
@@ -501,6 +527,7 @@ impl Router {
             "hostname": self.settings.hostname,
             "started": self.started.unix(),
             "counters": self.counters.describe(),
+            "endpoints": self.settings.endpoints,
             "modules": self.modules.describe(),
             "tasks": { "waiting": waiting, "running": running, "bytes": self.ledger.bytes() },
             "waiters": self.waiters.len(),

@@ -25,6 +25,8 @@ struct Waiter {
     again: bool,
     /// The token ended, or time is up, while the store was being asked.
     last: bool,
+    /// The token ended.
+    ended: bool,
 }
 
 #[derive(Debug, Default)]
@@ -69,6 +71,7 @@ impl Waiters {
                 asking: false,
                 again: false,
                 last: false,
+                ended: false,
             },
         );
         self.by_token
@@ -96,6 +99,7 @@ impl Waiters {
             to: waiter.to.clone(),
             token: waiter.token.clone(),
             filter: waiter.filter.clone(),
+            live: Some(!waiter.ended),
             waiter: Some(id),
         }));
     }
@@ -113,6 +117,7 @@ impl Waiters {
                         to: waiter.to,
                         token: waiter.token,
                         filter: waiter.filter,
+                        live: Some(!waiter.ended),
                         waiter: None,
                     }));
                 }
@@ -167,6 +172,9 @@ impl Waiters {
             return;
         };
         for id in ids.clone() {
+            if let Some(waiter) = self.all.get_mut(&id) {
+                waiter.ended = true;
+            }
             self.release(id, out);
         }
     }

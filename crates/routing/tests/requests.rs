@@ -8,6 +8,7 @@
 )]
 mod desk;
 
+use gorgone_protocol::request::logger::Severity;
 use gorgone_protocol::{Code, NodeId, Status};
 use gorgone_routing::{Event, Record, Restored, Settings};
 
@@ -98,6 +99,60 @@ fn getlog_that_nobody_waits_for_any_more_is_not_answered() {
     desk.cancels("client", "t1");
     desk.stored();
     assert!(desk.queries().is_empty());
+}
+
+#[test]
+fn getlog_that_waits_tells_whether_the_token_still_runs() {
+    let mut desk = Desk::new();
+    desk.ready("action", 1);
+    desk.command("t1");
+    desk.stored();
+    desk.client("reader", "GETLOG", "", r#"{"token":"t1","wait":0.5}"#);
+    desk.passes(1);
+    assert_eq!(desk.queries()[0].live, Some(true), "time is up");
+    desk.client("reader", "GETLOG", "", r#"{"token":"t1","wait":"60"}"#);
+    desk.ends("action", "t1");
+    assert_eq!(desk.queries()[0].live, Some(false), "it ended");
+    desk.client("reader", "GETLOG", "", r#"{"token":"t1","wait":60}"#);
+    assert_eq!(desk.queries()[0].live, Some(false), "it had ended before");
+    desk.client("reader", "GETLOG", "", r#"{"token":"t1"}"#);
+    assert_eq!(desk.queries()[0].live, None, "nobody waits");
+}
+
+#[test]
+fn log_level_reaches_core_and_every_module_that_is_there() {
+    let mut desk = Desk::new();
+    desk.ready("action", 1);
+    desk.ready("other", 1);
+    desk.gone("other");
+    desk.client("client", "BCASTLOGGER", "", r#"{"severity":"chatty"}"#);
+    assert_eq!(desk.answer_to("client").0, Status::Nok);
+    assert!(desk.log_levels().is_empty());
+    let body = r#"{"content":{"severity":"debug"},"variables":[],"parameters":{}}"#;
+    desk.client("client", "BCASTLOGGER", "", body);
+    let told = [("core", Severity::Debug), ("action", Severity::Debug)];
+    assert_eq!(
+        desk.log_levels(),
+        told.map(|(name, severity)| (name.to_owned(), severity))
+    );
+    assert_eq!(desk.answer_to("client"), ok("severity changed"));
+}
+
+#[test]
+fn module_without_actions_is_ready_until_it_drains() {
+    let mut desk = Desk::new();
+    let state = |desk: &mut Desk, name: &str| desk.information()["modules"][name]["state"].clone();
+    desk.module("door", "DOORREADY", r#"{"actions":[],"epoch":"1"}"#);
+    assert_eq!(state(&mut desk, "door"), "ready");
+    let drains = r#"{"actions":[],"draining":true,"epoch":"1"}"#;
+    desk.module("door", "DOORREADY", drains);
+    assert_eq!(state(&mut desk, "door"), "draining");
+    // A module that knows no other way to say it.
+    desk.module("old", "OLDREADY", r#"{"actions":["X"],"epoch":"1"}"#);
+    for _ in 0..2 {
+        desk.module("old", "OLDREADY", r#"{"actions":[],"epoch":"1"}"#);
+        assert_eq!(state(&mut desk, "old"), "draining");
+    }
 }
 
 #[test]

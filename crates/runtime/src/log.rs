@@ -3,6 +3,7 @@
 
 use std::io::IsTerminal;
 
+use gorgone_protocol::request::logger;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload::{self, Handle};
@@ -15,9 +16,24 @@ use crate::flags::{Flags, LogFormat, Severity};
 #[derive(Clone, Debug)]
 pub struct LogHandle {
     handle: Handle<LevelFilter, Registry>,
+    /// What the service was started with.
+    default: Severity,
 }
 
 impl LogHandle {
+    /// From now on logs as much as BCASTLOGGER says.
+    pub fn follow(&self, severity: logger::Severity) {
+        let severity = match severity {
+            logger::Severity::Debug => Severity::Debug,
+            logger::Severity::Info => Severity::Info,
+            logger::Severity::Warning => Severity::Warning,
+            logger::Severity::Error => Severity::Error,
+            logger::Severity::Default => self.default,
+        };
+        tracing::warn!(%severity, "the log level is changed");
+        self.set(severity);
+    }
+
     /// From now on logs that much.
     pub fn set(&self, severity: Severity) {
         if let Err(error) = self.handle.modify(|level| *level = level_of(severity)) {
@@ -62,7 +78,10 @@ pub fn init(flags: &Flags) -> LogHandle {
         .with(lines)
         .try_init();
     log_panics();
-    LogHandle { handle }
+    LogHandle {
+        handle,
+        default: flags.severity,
+    }
 }
 
 /// A panic is a log line like any other, before the process ends.

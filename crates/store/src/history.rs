@@ -13,10 +13,14 @@ pub struct Filter {
     pub token: Option<String>,
     /// Rows stored at this second or later.
     pub ctime_from: Option<i64>,
+    /// Rows stored at this second or earlier.
+    pub ctime_until: Option<i64>,
     /// Rows of events at this second or later.
     pub etime_from: Option<i64>,
     /// Rows with a higher id.
     pub id_after: Option<i64>,
+    /// Rows with a lower id.
+    pub id_before: Option<i64>,
     /// At most so many rows; [`Filter::MAX_LIMIT`] at most.
     pub limit: u32,
     /// At most so many bytes of tokens and data (and about a hundred for each row). The first
@@ -42,8 +46,11 @@ impl Filter {
             code: body.code,
             token: body.token.clone(),
             ctime_from: body.ctime,
+            ctime_until: body.until,
             etime_from: body.etime,
             id_after: body.id,
+            id_before: body.before,
+            newest: body.newest,
             limit: body.limit.unwrap_or(Self::DEFAULT_LIMIT),
             ..Self::default()
         }
@@ -56,8 +63,10 @@ impl Default for Filter {
             code: None,
             token: None,
             ctime_from: None,
+            ctime_until: None,
             etime_from: None,
             id_after: None,
+            id_before: None,
             limit: Self::DEFAULT_LIMIT,
             max_bytes: Self::DEFAULT_BYTES,
             newest: false,
@@ -70,6 +79,7 @@ impl Default for Filter {
 pub struct Page {
     /// In the order of their ids.
     pub rows: Vec<Row>,
-    /// Whether more rows match: ask again with the last id as [`Filter::id_after`].
+    /// Whether more rows match: ask again with the last id as [`Filter::id_after`], or with the
+    /// first one as [`Filter::id_before`] where the newest were asked for.
     pub truncated: bool,
 }

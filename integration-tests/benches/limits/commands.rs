@@ -55,7 +55,7 @@ fn commands(crowd: &mut Crowd, clients: usize, span: Duration) -> Sample {
                 Some(wait_for(&token))
             }
             (Step::End, Some(answer)) => {
-                let (rows, _) = log::decode_answer(answer, Dialect::Seed).unwrap();
+                let rows = log::decode_answer(answer, Dialect::Seed).unwrap().rows;
                 assert!(rows.iter().any(|row| row.code.is_terminal()), "{answer:?}");
                 None
             }

@@ -8,7 +8,6 @@ fn main() -> ExitCode {
     }
     gorgone_runtime::run(gorgone_runtime::Service::ACTION, |context| async move {
         let service = gorgone_action::build(&context.config())?;
-        let ready = context.clone();
-        service.run(context.shutdown, move || ready.ready()).await
+        service.run(context).await
     })
 }

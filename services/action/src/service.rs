@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use gorgone_client::module::{Module, ModuleEvent, ModuleOptions, Reporter};
 use gorgone_protocol::{Action, Endpoint, Identity};
-use gorgone_runtime::Shutdown;
 use gorgone_runtime::config::Config;
+use gorgone_runtime::{Context, LogHandle};
 use tokio::sync::mpsc;
 
 use crate::report::Row;
@@ -70,12 +70,12 @@ pub fn with(settings: &Settings, endpoint: Endpoint, identity: &str) -> Result<S
 }
 
 impl Service {
-    /// Takes requests until the shutdown begins, then lets those that run finish. `ready` is
-    /// called once, when core first knows the module.
+    /// Takes requests until the shutdown begins, then lets those that run finish. It is ready
+    /// when core first knows the module.
     ///
     /// # Errors
     /// When there is no way to core at all. One that is away is waited for.
-    pub async fn run(self, shutdown: Shutdown, ready: impl FnOnce()) -> Result<(), Error> {
+    pub async fn run(self, context: Context) -> Result<(), Error> {
         let Self {
             options,
             runner,
@@ -83,23 +83,24 @@ impl Service {
         } = self;
         let mut module = Module::connect(options)?;
         let told = tokio::spawn(tell(rows, module.reporter()));
-        let mut ready = Some(ready);
+        let Context { shutdown, log, .. } = &context;
+        let mut ready = false;
         loop {
             tokio::select! {
                 event = module.next() => match event {
                     Some(ModuleEvent::Ready) => {
-                        if let Some(ready) = ready.take() {
-                            ready();
+                        if !std::mem::replace(&mut ready, true) {
+                            context.ready();
                         }
                     }
-                    Some(event) => take(&runner, event).await,
+                    Some(event) => take(&runner, log, event).await,
                     None => break,
                 },
                 () = shutdown.begun() => break,
             }
         }
         module.drain().await;
-        finish(&runner, &mut module, &shutdown).await;
+        finish(&runner, &mut module, &context).await;
         runner.close();
         drop(runner);
         // Ends with the last thread of the runner. One that hangs must not hold the service.
@@ -113,14 +114,15 @@ impl Service {
 
 /// Lets what runs finish. What came before core knew that nothing more is wanted is run like the
 /// rest, and a CANCEL still counts.
-async fn finish(runner: &Runner, module: &mut Module, shutdown: &Shutdown) {
+async fn finish(runner: &Runner, module: &mut Module, context: &Context) {
+    let Context { shutdown, log, .. } = context;
     let drained = runner.drain(shutdown.left().saturating_sub(FOR_ROWS));
     tokio::pin!(drained);
     loop {
         tokio::select! {
             biased;
             event = module.next() => match event {
-                Some(event) => take(runner, event).await,
+                Some(event) => take(runner, log, event).await,
                 None => return drained.await,
             },
             () = &mut drained => return,
@@ -128,7 +130,7 @@ async fn finish(runner: &Runner, module: &mut Module, shutdown: &Shutdown) {
     }
 }
 
-async fn take(runner: &Runner, event: ModuleEvent) {
+async fn take(runner: &Runner, log: &LogHandle, event: ModuleEvent) {
     match event {
         ModuleEvent::Request(request) => {
             let kind = match request.action {
@@ -149,6 +151,7 @@ async fn take(runner: &Runner, event: ModuleEvent) {
                 .await;
         }
         ModuleEvent::Cancel(token) => runner.cancel(&token),
+        ModuleEvent::Logger(severity) => log.follow(severity),
         ModuleEvent::Ready => tracing::info!("core is back"),
         ModuleEvent::Lost => tracing::warn!("lost core; what runs goes on"),
     }

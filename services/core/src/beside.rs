@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use gorgone_protocol::request::log;
+use gorgone_protocol::request::{cancel, log};
 use gorgone_protocol::{Answer, Dialect, NodeId, Token};
 use gorgone_routing::{
     BatchId, Origin, Query, Record, StateQuery, WaiterId, WriteFailure, Written,
@@ -92,17 +92,20 @@ impl Beside {
         tokio::spawn(async move {
             let mut filter = Filter::from_getlog(&query.filter);
             filter.limit = filter.limit.min(limit);
-            let answer = match store.history(&filter).await {
+            let found = match query.filter.node {
+                // Rows of other nodes have not come here.
+                Some(other) if other != node => Ok(gorgone_store::Page::default()),
+                _ => store.history(&filter).await,
+            };
+            let answer = match found {
                 Ok(page) if page.rows.is_empty() && query.waiter.is_some() => None,
                 Ok(page) => {
-                    let token = Some(query.token);
-                    Some(log::answer(
-                        token,
-                        node,
-                        &page.rows,
-                        page.truncated,
-                        dialect,
-                    ))
+                    let page = log::Page {
+                        rows: page.rows,
+                        more: page.truncated,
+                        live: query.live,
+                    };
+                    Some(log::answer(Some(query.token), node, &page, dialect))
                 }
                 Err(error) => Some(unreadable(query.token, &error)),
             };
@@ -146,13 +149,13 @@ impl Beside {
         tokio::spawn(async move {
             let answer = match store.task(&subject).await {
                 Ok(Some(TaskStatus::Finished { .. })) => {
-                    Answer::refused(Some(token), "it was already over")
+                    cancel::over(Some(token), "it was already over")
                 }
                 Ok(Some(TaskStatus::Live(_))) => {
                     let words = "the request is just being accepted; try again";
                     Answer::busy(Some(token), words)
                 }
-                Ok(None) => Answer::refused(Some(token), "no request with this token is known"),
+                Ok(None) => cancel::unknown(Some(token)),
                 Err(error) => unreadable(token, &error),
             };
             drop(turn);

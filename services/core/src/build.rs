@@ -1,5 +1,7 @@
 //! From the configuration to everything that core needs, in the order in which it is opened.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, bail};
 use gorgone_crypto::{PrivateKey, PublicKey};
 use gorgone_protocol::{Action, Endpoint};
@@ -79,6 +81,7 @@ impl Core {
             new_rows: false,
             notified: None,
             clock: context.clock,
+            log: context.log.clone(),
             node: core.id,
         })
     }
@@ -126,16 +129,23 @@ fn settings(
     if config.modules.action.enable {
         expected_actions.extend([Action::Command, Action::EngineCommand]);
     }
+    let mut endpoints = BTreeMap::from([("internal", core.internal.to_string())]);
+    if let Some(external) = &core.external {
+        endpoints.insert("external", external.to_string());
+    }
     Ok(Settings {
         node: core.id,
         hostname: context.hostname.clone(),
         thumbprint,
+        endpoints,
         expected_actions,
         default_ttl: core.limits.default_ttl,
         max_tasks: core.limits.max_tasks,
         max_task_bytes: core.limits.max_task_bytes,
+        max_waiters: core.limits.max_waiters,
         max_modules: core.limits.max_modules,
         max_nodes: core.limits.max_nodes,
+        module_grace: core.limits.module_grace,
         ..Settings::default()
     })
 }

@@ -8,7 +8,7 @@ use gorgone_protocol::{
     Answer, DecodeError, Dialect, Headers, Identity, Moment, NodeId, Token, decode,
 };
 use gorgone_routing::{Caller, Event, Origin, Router};
-use gorgone_runtime::{Clock, Context};
+use gorgone_runtime::{Clock, Context, LogHandle};
 use gorgone_session::Server;
 use gorgone_transport::{Frames, RouterEvent, RouterSender};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -58,6 +58,7 @@ pub struct Core {
     pub(crate) new_rows: bool,
     pub(crate) notified: Option<Duration>,
     pub(crate) clock: Clock,
+    pub(crate) log: LogHandle,
     pub(crate) node: NodeId,
 }
 

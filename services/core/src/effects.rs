@@ -49,6 +49,7 @@ impl Core {
                     self.beside.cancel_lookup(to, token, subject);
                 }
                 Effect::NewRows => self.new_rows = true,
+                Effect::Log(severity) => self.log.follow(severity),
             }
         }
         self.notify_parents(now);

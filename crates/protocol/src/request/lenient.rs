@@ -1,5 +1,7 @@
 //! Numbers as peers write them: `5`, `"5"`, `5.0`; absent, `null` and `""` mean none.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
@@ -23,6 +25,28 @@ pub fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>
             .ok_or_else(|| wrong(&Value::Number(number))),
         other => Err(wrong(&other)),
     }
+}
+
+/// A length of time in seconds, perhaps with a fraction: for
+/// `#[serde(default, deserialize_with = "lenient::seconds")]`. What is negative is no time.
+///
+/// # Errors
+/// When the value is no number in either spelling.
+pub fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    let number = match &value {
+        Value::Null => return Ok(None),
+        Value::String(text) if text.is_empty() => return Ok(None),
+        Value::String(text) => text.trim().parse::<f64>().ok(),
+        Value::Number(number) => number.as_f64(),
+        _ => None,
+    };
+    let number = number
+        .filter(|number| number.is_finite())
+        .ok_or_else(|| serde::de::Error::custom(format!("{value} is no number of seconds")))?;
+    Ok(Some(
+        Duration::try_from_secs_f64(number.max(0.0)).unwrap_or(Duration::MAX),
+    ))
 }
 
 /// The seconds of a time stamp; newer daemons add a fraction, which is cut off.

@@ -26,7 +26,18 @@ pub struct Row {
     pub data: String,
 }
 
-/// The body of GETLOG: which rows. The seed's five filters, and three that wait and page.
+/// Rows of the history, as an answer to GETLOG holds them.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Page {
+    /// In the order of their ids.
+    pub rows: Vec<Row>,
+    /// Whether rows were left out.
+    pub more: bool,
+    /// Where GETLOG was asked to wait: whether the token still runs.
+    pub live: Option<bool>,
+}
+
+/// The body of GETLOG: which rows. The seed's five filters, and those that page and wait.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct GetLog {
     /// Rows with this code.
@@ -39,8 +50,17 @@ pub struct GetLog {
     pub etime: Option<i64>,
     /// Rows after this one.
     pub id: Option<i64>,
+    /// Rows stored at this second or earlier.
+    pub until: Option<i64>,
+    /// Rows before this one.
+    pub before: Option<i64>,
+    /// Rows of this node; of every node where it is absent.
+    pub node: Option<NodeId>,
     /// At most so many rows.
     pub limit: Option<u32>,
+    /// Where the limit cuts: away from the newest rows instead of the oldest. A page of these
+    /// goes on with its smallest id as `before`.
+    pub newest: bool,
     /// Do not answer before there is something to say, or this much time has passed.
     pub wait: Option<Duration>,
     /// What to wait for.
@@ -71,15 +91,23 @@ struct GetLogBody {
     #[serde(default, deserialize_with = "lenient::integer")]
     id: Option<i64>,
     #[serde(default, deserialize_with = "lenient::integer")]
-    limit: Option<i64>,
+    until: Option<i64>,
     #[serde(default, deserialize_with = "lenient::integer")]
-    wait: Option<i64>,
+    before: Option<i64>,
+    #[serde(default)]
+    node: Option<NodeId>,
+    #[serde(default, deserialize_with = "lenient::integer")]
+    limit: Option<i64>,
+    #[serde(default)]
+    newest: bool,
+    #[serde(default, deserialize_with = "lenient::seconds")]
+    wait: Option<Duration>,
     #[serde(default)]
     wait_for: WaitFor,
 }
 
 /// Longest time that a GETLOG may wait: proxies and clients give up long before.
-const MAX_WAIT: i64 = 3600;
+const MAX_WAIT: Duration = Duration::from_secs(3600);
 
 impl GetLog {
     /// Reads the body of GETLOG as a peer of this dialect writes it.
@@ -94,12 +122,14 @@ impl GetLog {
             ctime: body.ctime,
             etime: body.etime,
             id: body.id,
+            until: body.until,
+            before: body.before,
+            node: body.node,
+            newest: body.newest,
             limit: body
                 .limit
                 .map(|limit| u32::try_from(limit.max(0)).unwrap_or(u32::MAX)),
-            wait: body
-                .wait
-                .map(|seconds| Duration::from_secs(seconds.clamp(0, MAX_WAIT).unsigned_abs())),
+            wait: body.wait.map(|wait| wait.min(MAX_WAIT)),
             wait_for: body.wait_for,
         })
     }
@@ -129,13 +159,25 @@ impl GetLog {
         put("ctime", self.ctime.map(Value::from));
         put("etime", self.etime.map(Value::from));
         put("id", self.id.map(Value::from));
+        put("until", self.until.map(Value::from));
+        put("before", self.before.map(Value::from));
+        put("node", self.node.map(|node| node.get().into()));
         put("limit", self.limit.map(Value::from));
-        put("wait", self.wait.map(|wait| wait.as_secs().into()));
+        put("newest", self.newest.then(|| true.into()));
+        put("wait", self.wait.map(whole_or_fraction));
         put(
             "wait_for",
             (self.wait.is_some() && self.wait_for == WaitFor::Row).then(|| "row".into()),
         );
         Data::from_value(&body)
+    }
+}
+
+/// Seconds, as a whole number where they are one.
+fn whole_or_fraction(time: Duration) -> Value {
+    match time.subsec_nanos() {
+        0 => time.as_secs().into(),
+        _ => time.as_secs_f64().into(),
     }
 }
 
@@ -197,37 +239,37 @@ impl RowIn {
 }
 
 /// The answer to GETLOG. `result` is an object keyed by row id in the seed's dialect, an array
-/// in the other. `more` says that rows were left out: ask again with the last `id`.
+/// in the other. `more` says that rows were left out: ask again with the last `id`. `live`, where
+/// it was asked to wait: whether the token still runs, so that waiting again makes sense.
 #[must_use]
-pub fn answer(
-    token: Option<Token>,
-    node: NodeId,
-    rows: &[Row],
-    more: bool,
-    dialect: Dialect,
-) -> Answer {
+pub fn answer(token: Option<Token>, node: NodeId, page: &Page, dialect: Dialect) -> Answer {
     let out = |row: &Row| json!(RowOut::new(row, dialect));
     let result: Value = match dialect {
-        Dialect::Seed => rows
+        Dialect::Seed => page
+            .rows
             .iter()
             .map(|row| (row.id.to_string(), out(row)))
             .collect::<Map<_, _>>()
             .into(),
-        Dialect::Centreon => rows.iter().map(out).collect::<Vec<_>>().into(),
+        Dialect::Centreon => page.rows.iter().map(out).collect::<Vec<_>>().into(),
     };
     let mut data = json!({ "action": "getlog", "message": "ok", "id": node, "result": result });
-    if more && let Some(data) = data.as_object_mut() {
-        data.insert("more".to_owned(), true.into());
+    if let Some(data) = data.as_object_mut() {
+        if page.more {
+            data.insert("more".to_owned(), true.into());
+        }
+        if let Some(live) = page.live {
+            data.insert("live".to_owned(), live.into());
+        }
     }
     Answer::ok(token, Data::from_value(&data))
 }
 
-/// Reads the rows of an answer to GETLOG, in the order of their ids, and whether there are
-/// more. Both forms of `result`, and ids as numbers or strings, are accepted.
+/// Reads an answer to GETLOG. Both forms of `result`, and ids as numbers or strings, are accepted.
 ///
 /// # Errors
 /// When the answer does not have the form.
-pub fn decode_answer(answer: &Answer, dialect: Dialect) -> Result<(Vec<Row>, bool), DataError> {
+pub fn decode_answer(answer: &Answer, dialect: Dialect) -> Result<Page, DataError> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Rows {
@@ -239,6 +281,8 @@ pub fn decode_answer(answer: &Answer, dialect: Dialect) -> Result<(Vec<Row>, boo
         result: Rows,
         #[serde(default)]
         more: bool,
+        #[serde(default)]
+        live: Option<bool>,
     }
     let body: Body = answer.data.decode()?;
     let rows: Vec<RowIn> = match body.result {
@@ -247,7 +291,11 @@ pub fn decode_answer(answer: &Answer, dialect: Dialect) -> Result<(Vec<Row>, boo
     };
     let mut rows: Vec<Row> = rows.into_iter().map(|row| row.into_row(dialect)).collect();
     rows.sort_by_key(|row| row.id);
-    Ok((rows, body.more))
+    Ok(Page {
+        rows,
+        more: body.more,
+        live: body.live,
+    })
 }
 
 /// The body of PUTLOG: a row for the history.

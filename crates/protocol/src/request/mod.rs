@@ -8,6 +8,7 @@ pub mod engine;
 pub mod lease;
 pub mod lenient;
 pub mod log;
+pub mod logger;
 pub mod node_state;
 pub mod nodes;
 pub mod options;

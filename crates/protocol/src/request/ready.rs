@@ -7,7 +7,8 @@
 //! module → core   [PUTLOG] [] [] {"code":1,"token":"TOKEN","data":{…}}
 //! ```
 //! A module says READY again as often as it likes; doing so is its heartbeat, and lets it
-//! survive a restart of core. With `"actions":[]` it takes nothing more.
+//! survive a restart of core. A module that said what it offers and then says `"actions":[]` takes
+//! nothing more; one that never offers anything is there to ask.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,8 +18,11 @@ use crate::Token;
 /// The body of READY. Only `actions` is needed.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Ready {
-    /// What the module offers; empty: nothing any more.
+    /// What the module offers; empty: nothing, or nothing any more.
     pub actions: Vec<String>,
+    /// It is about to end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub draining: bool,
     /// How many requests it takes at once: core hands over no more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slots: Option<u32>,

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use gorgone_protocol::request::cancel::Cancel;
 use gorgone_protocol::request::log::PutLog;
+use gorgone_protocol::request::logger::{self, Severity};
 use gorgone_protocol::{
-    Action, Answer, Code, Data, Dialect, Identity, Message, Moment, Target, Token,
+    Action, Answer, AnswerName, Code, Data, Dialect, Identity, Message, Moment, Target, Token,
 };
 use gorgone_protocol::{NodeId, Status};
 use gorgone_routing::{
@@ -224,6 +225,31 @@ impl Desk {
             }
             _ => None,
         })
+    }
+
+    /// How much each module was told to log, and core itself under the name `core`.
+    pub fn log_levels(&mut self) -> Vec<(String, Severity)> {
+        self.take(|effect| match effect {
+            Effect::Log(severity) => Some(("core".to_owned(), *severity)),
+            Effect::Deliver {
+                module, message, ..
+            } if message.action == Action::BcastLogger => {
+                Some((module.to_text(), logger::decode(&message.data).ok()?))
+            }
+            _ => None,
+        })
+    }
+
+    /// The data of an answer to INFORMATION.
+    pub fn information(&mut self) -> Value {
+        self.client("who asks", "INFORMATION", "", "{}");
+        let found = self.take(|effect| match effect {
+            Effect::Answer { answer, .. } if answer.name == AnswerName::Information => {
+                answer.data.decode::<Value>().ok()
+            }
+            _ => None,
+        });
+        found[0]["data"].clone()
     }
 
     pub fn full_answers_to(&mut self, name: &str) -> Vec<Answer> {

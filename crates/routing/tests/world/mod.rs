@@ -356,7 +356,7 @@ impl World {
             Effect::CancelLookup { to, subject, .. } => {
                 self.after(0, 10, Ev::Lookup(self.life, to, subject));
             }
-            Effect::ReadState(_) | Effect::NewRows => {}
+            Effect::ReadState(_) | Effect::NewRows | Effect::Log(_) => {}
         }
     }
 

@@ -123,6 +123,7 @@ impl Module {
         };
         let ready = Ready {
             actions: actions.iter().map(|&name| name.to_owned()).collect(),
+            draining: false,
             slots: self.slots,
             epoch: self.own.then(|| format!("{}-{}", self.name, self.life)),
             heartbeat: self.own.then_some(self.heartbeat),

@@ -82,21 +82,25 @@ async fn choose_index(pool: &SqlitePool, filter: &Filter) -> Result<&'static str
     if filter.token.is_some() || filter.code.is_some() {
         return Ok("");
     }
-    let (from, count, index) = match (filter.ctime_from, filter.etime_from) {
-        (Some(from), _) => (
-            from,
-            "SELECT count(*) FROM (SELECT 1 FROM gorgone_history WHERE ctime >= ? LIMIT ?)",
+    let by_ctime = filter.ctime_from.is_some() || filter.ctime_until.is_some();
+    let (from, until, count, index) = match filter.etime_from {
+        _ if by_ctime => (
+            filter.ctime_from.unwrap_or(i64::MIN),
+            filter.ctime_until.unwrap_or(i64::MAX),
+            "SELECT count(*) FROM (SELECT 1 FROM gorgone_history WHERE ctime >= ? AND ctime <= ? LIMIT ?)",
             "INDEXED BY idx_gorgone_history_ctime",
         ),
-        (None, Some(from)) => (
+        Some(from) => (
             from,
-            "SELECT count(*) FROM (SELECT 1 FROM gorgone_history WHERE etime >= ? LIMIT ?)",
+            i64::MAX,
+            "SELECT count(*) FROM (SELECT 1 FROM gorgone_history WHERE etime >= ? AND etime <= ? LIMIT ?)",
             "INDEXED BY idx_gorgone_history_etime",
         ),
-        (None, None) => return Ok(""),
+        None => return Ok(""),
     };
     let found: i64 = sqlx::query_scalar(count)
         .bind(from)
+        .bind(until)
         .bind(FEW)
         .fetch_one(pool)
         .await?;
@@ -128,10 +132,21 @@ fn history_query(filter: &Filter, index: &str) -> (String, SqliteArguments) {
         condition("id", ">", &mut false);
         arguments.add(id).ok();
     }
+    if let Some(id) = filter.id_before {
+        condition("id", "<", &mut false);
+        arguments.add(id).ok();
+    }
+    // Both ends of the time are one range of its index.
+    let mut of_range = indexed;
     if let Some(ctime) = filter.ctime_from {
-        condition("ctime", ">=", &mut indexed);
+        condition("ctime", ">=", &mut of_range);
         arguments.add(ctime).ok();
     }
+    if let Some(ctime) = filter.ctime_until {
+        condition("ctime", "<=", &mut indexed);
+        arguments.add(ctime).ok();
+    }
+    indexed |= of_range;
     if let Some(etime) = filter.etime_from {
         condition("etime", ">=", &mut indexed);
         arguments.add(etime).ok();

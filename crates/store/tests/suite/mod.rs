@@ -304,7 +304,40 @@ pub(crate) async fn every_filter_filters(open: &impl AsyncFn() -> Store) {
         [18, 19, 20]
     );
     let etime_from = Some(99);
-    assert_eq!(ask(Filter { etime_from, ..all }).await, [1, 2]);
+    let filter = Filter {
+        etime_from,
+        ..all.clone()
+    };
+    assert_eq!(ask(filter).await, [1, 2]);
+    let between = Filter {
+        ctime_from: Some(105),
+        ctime_until: Some(110),
+        ..all.clone()
+    };
+    assert_eq!(ask(between.clone()).await, [6, 7, 8, 9, 10, 11]);
+    let newest = Filter {
+        newest: true,
+        limit: 2,
+        ..between
+    };
+    assert_eq!(ask(newest.clone()).await, [10, 11]);
+    let id_before = Some(10);
+    assert_eq!(
+        ask(Filter {
+            id_before,
+            ..newest
+        })
+        .await,
+        [8, 9]
+    );
+    let filter = Filter {
+        ctime_until: Some(105),
+        id_after: Some(1),
+        id_before: Some(6),
+        code,
+        ..all
+    };
+    assert_eq!(ask(filter).await, Vec::<i64>::new());
     let rows = store.history(&of("t0")).await.unwrap().rows;
     assert_eq!((rows[1].etime, rows[1].ctime), (98, 102));
     assert_eq!((&*rows[1].data, rows[1].code), ("2", Code::Proceed));
