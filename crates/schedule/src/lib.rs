@@ -9,6 +9,7 @@
 
 mod definition;
 mod timespec;
+mod words;
 mod zone;
 
 pub use definition::{

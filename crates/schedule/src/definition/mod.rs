@@ -162,6 +162,16 @@ impl Definition {
         std::iter::successors(self.next(after), |due| self.next(*due))
     }
 
+    /// When it is due, in English: `every day at midnight (Europe/Paris)`, with the zone that
+    /// it names.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match &self.timezone {
+            Some(zone) => format!("{} ({zone})", self.timespec.words()),
+            None => self.timespec.words(),
+        }
+    }
+
     /// How much later than it is due it begins on a node: at most `jitter`, in milliseconds.
     #[must_use]
     pub fn delay(&self, node: u64) -> Duration {

@@ -62,57 +62,34 @@ impl fmt::Display for FieldName {
     }
 }
 
-/// A field: what was written, and which values match.
+/// A field: which values match.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Field {
-    /// Whether it begins with `*`: Vixie's rules ask for that, and for nothing else.
+    /// Whether it begins with `*`: Vixie's rules ask for that, and for nothing else that was
+    /// written.
     pub(crate) star: bool,
-    /// What it lists.
-    pub(crate) terms: Vec<Term>,
     /// Bit n is set where n matches; Sunday is bit 0.
     bits: u64,
     /// All that may be set.
     all: u64,
 }
 
-/// What stands between two commas.
+/// What stands between two commas: every `step`th value of a range.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Term {
-    /// `*`, or `*/step`.
-    All {
-        /// 1 for `*` alone.
-        step: u32,
-    },
-    /// A number, or a name.
-    One(u32),
-    /// `from-to`, or `from-to/step`.
-    Range {
-        /// The first.
-        from: u32,
-        /// The last, `from` at least.
-        to: u32,
-        /// 1 where none is written.
-        step: u32,
-    },
+struct Term {
+    from: u32,
+    to: u32,
+    step: u32,
 }
 
 impl Field {
     pub(super) fn parse(name: FieldName, text: &str) -> Result<Self, FieldError> {
-        let terms = text
-            .split(',')
-            .map(|term| Term::parse(name, term))
-            .collect::<Result<Vec<_>, _>>()?;
-        let (low, high) = name.range();
-        let set = |term: &Term| {
-            let (from, to, step) = match *term {
-                Term::All { step } => (low, high, step),
-                Term::One(value) => (value, value, 1),
-                Term::Range { from, to, step } => (from, to, step),
-            };
-            (from..=to)
-                .step_by(step as usize)
-                .fold(0, |bits, value| bits | 1_u64 << value)
-        };
+        let mut bits = 0;
+        for term in text.split(',') {
+            bits |= Term::parse(name, term)?.bits();
+        }
+        let (from, to) = name.range();
+        let all = Term { from, to, step: 1 }.bits();
         // Both Sundays are the same day.
         let fold = |bits: u64| match name {
             FieldName::Weekday => bits & 0x7f | bits >> 7 & 1,
@@ -120,9 +97,8 @@ impl Field {
         };
         Ok(Self {
             star: text.starts_with('*'),
-            bits: fold(terms.iter().fold(0, |bits, term| bits | set(term))),
-            all: fold(set(&Term::All { step: 1 })),
-            terms,
+            bits: fold(bits),
+            all: fold(all),
         })
     }
 
@@ -138,6 +114,28 @@ impl Field {
     /// The values that match, in order.
     pub(crate) fn values(&self) -> Vec<u32> {
         (0..60).filter(|value| self.has(*value)).collect()
+    }
+
+    /// The step at which its values follow each other from the first that there is to the
+    /// last, if it is more than 1.
+    pub(crate) fn step(&self) -> Option<u32> {
+        let values = self.values();
+        let [first, second, ..] = values.as_slice() else {
+            return None;
+        };
+        let step = second - first;
+        let even = values.windows(2).all(|pair| pair[1] - pair[0] == step);
+        let whole = *first == self.all.trailing_zeros()
+            && values.last()? + step > 63 - self.all.leading_zeros();
+        (step > 1 && even && whole).then_some(step)
+    }
+
+    /// The first and the last, where all between them match and there are at least so many.
+    pub(crate) fn run(&self, least: u32) -> Option<(u32, u32)> {
+        let values = self.values();
+        let (first, last) = (*values.first()?, *values.last()?);
+        let count = self.bits.count_ones();
+        (count >= least && last - first + 1 == count).then_some((first, last))
     }
 
     /// As a list of numbers; `*` only where it stands for the whole field.
@@ -163,44 +161,44 @@ impl Term {
         let (values, step) = match text.split_once('/') {
             None => (text, None),
             Some((values, step)) => {
-                let step = number(step).filter(|step| *step > 0).ok_or_else(|| {
-                    wrong("has a step that is no whole number of at least 1".to_owned())
-                })?;
-                (values, Some(step))
+                let step = number(step).filter(|step| *step > 0);
+                let missing = "has a step that is no whole number of at least 1";
+                (values, Some(step.ok_or_else(|| wrong(missing.to_owned()))?))
             }
         };
+        let (low, high) = name.range();
         let value = |text: &str| value(name, text).map_err(wrong);
-        match (values, values.split_once('-'), step) {
-            ("*", _, step) => Ok(Self::All {
-                step: step.unwrap_or(1),
-            }),
-            (_, Some((from, to)), step) => {
-                let (from, mut to) = (value(from)?, value(to)?);
-                if name == FieldName::Weekday && to == 0 && from > 0 {
-                    to = 7;
+        let (from, to) = match values.split_once('-') {
+            None if values == "*" => (low, high),
+            Some((from, to)) => match (value(from)?, value(to)?) {
+                // fri-sun
+                (from, 0) if name == FieldName::Weekday && from > 0 => (from, 7),
+                bounds => bounds,
+            },
+            None => match (value(values)?, step) {
+                (one, None) => (one, one),
+                (one, Some(step)) => {
+                    let mend =
+                        format!("has a step behind a single value; write {one}-{high}/{step}");
+                    return Err(wrong(mend));
                 }
-                if from > to {
-                    return Err(wrong(format!(
-                        "ends before it begins; write {from}-{},{}-{to}",
-                        name.range().1,
-                        name.range().0,
-                    )));
-                }
-                Ok(Self::Range {
-                    from,
-                    to,
-                    step: step.unwrap_or(1),
-                })
-            }
-            (one, None, None) => value(one).map(Self::One),
-            (one, None, Some(step)) => {
-                let from = value(one)?;
-                Err(wrong(format!(
-                    "has a step behind a single value; write {from}-{}/{step}",
-                    name.range().1
-                )))
-            }
+            },
+        };
+        if from > to {
+            let mend = format!("ends before it begins; write {from}-{high},{low}-{to}");
+            return Err(wrong(mend));
         }
+        Ok(Self {
+            from,
+            to,
+            step: step.unwrap_or(1),
+        })
+    }
+
+    fn bits(self) -> u64 {
+        (self.from..=self.to)
+            .step_by(self.step as usize)
+            .fold(0, |bits, value| bits | 1 << value)
     }
 }
 

@@ -32,6 +32,7 @@ use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
 use jiff::civil::DateTime;
 
+use crate::words;
 use crate::zone::Zone;
 
 pub use error::{FieldError, TimespecError};
@@ -119,10 +120,25 @@ impl Timespec {
         }
     }
 
+    /// What it means, in English: `every 5 minutes on weekdays`.
+    #[must_use]
+    pub fn words(&self) -> String {
+        words::timespec(self)
+    }
+
     /// The timespec as it was written, with single blanks.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    pub(crate) const fn fields(&self) -> &Fields {
+        &self.fields
+    }
+
+    /// Whether no day of any year matches.
+    pub(crate) const fn is_never(&self) -> bool {
+        self.never
     }
 
     /// Vixie's distinction: a job whose minute or hour begins with `*` goes by elapsed time,
