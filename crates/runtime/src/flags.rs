@@ -95,14 +95,9 @@ impl Flags {
     /// Where the configuration is read from, the process's environment included.
     #[must_use]
     pub fn sources(&self) -> Sources {
-        let environment = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .filter(|(name, _)| name.starts_with("GORGONE_"))
-            .collect();
         Sources {
-            file: self.config.clone(),
-            environment,
             settings: self.set.clone(),
+            ..Sources::from_environment(self.config.clone())
         }
     }
 

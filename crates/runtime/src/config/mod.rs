@@ -71,6 +71,22 @@ pub struct Sources {
     pub settings: Vec<(String, String)>,
 }
 
+impl Sources {
+    /// A file, and the environment of this process over it.
+    #[must_use]
+    pub fn from_environment(file: PathBuf) -> Self {
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .filter(|(name, _)| name.starts_with("GORGONE_"))
+            .collect();
+        Self {
+            file,
+            environment,
+            settings: Vec::new(),
+        }
+    }
+}
+
 /// What is looked at beside the text of the configuration.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Checks {
