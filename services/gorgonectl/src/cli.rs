@@ -1,175 +1,145 @@
-//! The words of the command line.
+//! The words of the command line, and what every verb is given.
 
-use std::path::PathBuf;
+use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ColorChoice, Parser, ValueEnum};
 use gorgone_protocol::{NodeId, Token};
+
+use crate::door::Door;
+use crate::manual;
+use crate::print::Screen;
+use crate::settings::{Flags, Settings};
+use crate::verb::Verb;
 
 /// Talks to gorgone.
 #[derive(Parser)]
-#[command(name = "gorgonectl", version, about = "Talks to a gorgoned: runs commands, reads its history, asks how it is.", long_about = None)]
+#[command(
+    name = "gorgonectl",
+    version,
+    about = "Talks to a gorgoned: runs commands, reads its history, asks how it is",
+    long_about = None,
+    subcommand_value_name = "VERB",
+    subcommand_help_heading = "Verbs",
+    after_help = "'gorgonectl help VERB' tells more about a verb; 'gorgonectl --help' lists all flags.",
+    after_long_help = manual::after_help()
+)]
 pub(crate) struct Cli {
-    #[command(flatten)]
-    pub(crate) server: Server,
-    /// Print JSON, one object a line.
-    #[arg(long, global = true)]
+    /// Print JSON, one object a line
+    #[arg(long, global = true, display_order = 900)]
     pub(crate) json: bool,
+    /// Whether to use colour; by itself on terminals, unless NO_COLOR is set
+    #[arg(
+        long,
+        global = true,
+        display_order = 901,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_short_help = true
+    )]
+    pub(crate) color: Color,
+    #[command(flatten)]
+    pub(crate) server: Flags,
     #[command(subcommand)]
     pub(crate) verb: Verb,
 }
 
-/// Whom to talk to, and as whom.
-#[derive(Args)]
-pub(crate) struct Server {
-    /// The external endpoint of gorgone-core.
-    #[arg(
-        long,
-        global = true,
-        env = "GORGONECTL_SERVER",
-        default_value = "tcp://127.0.0.1:5555",
-        value_name = "ENDPOINT"
-    )]
-    pub(crate) server: String,
-    /// The server's public key (PEM).
-    #[arg(
-        long,
-        global = true,
-        env = "GORGONECTL_SERVER_KEY",
-        value_name = "FILE"
-    )]
-    pub(crate) server_key: Option<PathBuf>,
-    /// Your private key (PEM); its thumbprint stands in the server's authorized_clients.
-    #[arg(long, global = true, env = "GORGONECTL_KEY", value_name = "FILE")]
-    pub(crate) key: Option<PathBuf>,
-    /// The vector of the session cipher, as in the server's configuration.
-    #[arg(
-        long,
-        global = true,
-        env = "GORGONECTL_VECTOR",
-        default_value = "0123456789012345"
-    )]
-    pub(crate) vector: String,
-    /// Length of the session key in bytes, as in the server's configuration.
-    #[arg(long, global = true, env = "GORGONECTL_KEYSIZE", default_value_t = 32)]
-    pub(crate) keysize: usize,
-    /// How many seconds to wait for the server.
-    #[arg(long, global = true, default_value_t = 10, value_name = "SECONDS")]
-    pub(crate) patience: u64,
+/// When to use colour.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Color {
+    /// On terminals.
+    Auto,
+    /// Everywhere.
+    Always,
+    /// Nowhere.
+    Never,
 }
 
-#[derive(Subcommand)]
-pub(crate) enum Verb {
-    /// Make keys and look at them.
-    #[command(subcommand)]
-    Keys(Keys),
-    /// Run a command and show its output; exits with the command's exit code.
-    Command(CommandArgs),
-    /// Show rows of the history.
-    Log(LogArgs),
-    /// How the server is: its nodes, modules and counters.
-    Status,
-    /// End a request that was accepted.
-    Cancel(CancelArgs),
-    /// Send any request and show its answer.
-    Request(RequestArgs),
+impl Color {
+    /// What the command line says, looked for before it is parsed: help and usage errors have
+    /// colour too.
+    pub(crate) fn peek() -> ColorChoice {
+        let mut chosen = ColorChoice::Auto;
+        let mut words = std::env::args().skip(1).take_while(|word| word != "--");
+        while let Some(word) = words.next() {
+            let value = match word.strip_prefix("--color") {
+                Some("") => words.next(),
+                Some(value) => value.strip_prefix('=').map(str::to_owned),
+                None => None,
+            };
+            chosen = match value.as_deref() {
+                Some("always") => ColorChoice::Always,
+                Some("never") => ColorChoice::Never,
+                _ => chosen,
+            };
+        }
+        chosen
+    }
+
+    /// The same for our own output.
+    pub(crate) const fn choice(self) -> anstream::ColorChoice {
+        match self {
+            Self::Auto => anstream::ColorChoice::Auto,
+            Self::Always => anstream::ColorChoice::Always,
+            Self::Never => anstream::ColorChoice::Never,
+        }
+    }
 }
 
-#[derive(Subcommand)]
-pub(crate) enum Keys {
-    /// Make a pair of RSA keys: DIR/privkey.pem and DIR/pubkey.pem. Prints the thumbprint.
-    Generate {
-        /// The folder; made if it is missing.
-        #[arg(value_name = "DIR")]
-        dir: PathBuf,
-        /// Length of the key in bits.
-        #[arg(long, default_value_t = 2048)]
-        bits: usize,
-    },
-    /// Print the thumbprint of a key, for authorized_clients.
-    Thumbprint {
-        /// A PEM file, public or private.
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
-    },
+/// What every verb is given.
+pub(crate) struct Context {
+    flags: Flags,
+    pub(crate) screen: Screen,
 }
 
-#[derive(Args)]
-pub(crate) struct CommandArgs {
-    /// The node that runs it; the server itself where it is not given.
-    #[arg(long)]
-    pub(crate) target: Option<NodeIdArg>,
-    /// How many seconds the command may run.
-    #[arg(long, value_name = "SECONDS")]
-    pub(crate) timeout: Option<u64>,
-    /// How many seconds it may wait to begin.
-    #[arg(long, value_name = "SECONDS")]
-    pub(crate) ttl: Option<u64>,
-    /// Its working directory.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) cwd: Option<String>,
-    /// The user that runs it.
-    #[arg(long)]
-    pub(crate) user: Option<String>,
-    /// A variable of its environment; may be given several times.
-    #[arg(long, value_name = "NAME=VALUE")]
-    pub(crate) env: Vec<String>,
-    /// Do not wait: print the token and end.
-    #[arg(long)]
-    pub(crate) detach: bool,
-    /// One argument is a line for the shell; several are a program and its arguments, run
-    /// without a shell.
-    #[arg(required = true, trailing_var_arg = true)]
-    pub(crate) command: Vec<String>,
+impl Context {
+    pub(crate) const fn new(flags: Flags, screen: Screen) -> Self {
+        Self { flags, screen }
+    }
+
+    /// Whom to talk to, and as whom.
+    ///
+    /// # Errors
+    /// When the profile file is wrong.
+    pub(crate) fn settings(&self) -> anyhow::Result<Settings> {
+        Settings::gather(&self.flags)
+    }
+
+    /// The way to the server.
+    ///
+    /// # Errors
+    /// See [`Door::open`].
+    pub(crate) async fn door(&self) -> anyhow::Result<Door> {
+        Door::open(&self.settings()?).await
+    }
 }
 
-#[derive(Args)]
-pub(crate) struct LogArgs {
-    /// Only rows of this token.
-    pub(crate) token: Option<String>,
-    /// Only rows with this code: 0 proceeds, 1 OK, 2 KO.
-    #[arg(long)]
-    pub(crate) code: Option<i64>,
-    /// Only rows stored at this time or later: seconds since 1970, or an age such as 90s, 15m,
-    /// 2h, 7d.
-    #[arg(long)]
-    pub(crate) since: Option<String>,
-    /// Only rows after this id.
-    #[arg(long)]
-    pub(crate) id: Option<i64>,
-    /// At most so many rows.
-    #[arg(long)]
-    pub(crate) limit: Option<u32>,
-    /// Go on as rows come; with a token until it has ended.
-    #[arg(short, long)]
-    pub(crate) follow: bool,
-}
+/// Exit codes, as [`manual::EXIT_CODES`] tells them.
+pub(crate) mod exit {
+    use super::ExitCode;
 
-#[derive(Args)]
-pub(crate) struct CancelArgs {
-    /// The token of the request.
-    pub(crate) token: TokenArg,
-}
+    /// Something is wrong, or the request ended KO.
+    pub(crate) const ERROR: u8 = 1;
+    /// It ran too long, as `timeout` says it.
+    pub(crate) const TIMEOUT: u8 = 124;
+    /// A signal ended it: this and its number, as shells say it.
+    pub(crate) const SIGNAL: u8 = 128;
+    /// Ctrl-C.
+    pub(crate) const INTERRUPTED: u8 = SIGNAL + 2;
+    /// The reader of the output went away.
+    pub(crate) const BROKEN_PIPE: u8 = SIGNAL + 13;
 
-#[derive(Args)]
-pub(crate) struct RequestArgs {
-    /// The action, such as CONSTATUS.
-    pub(crate) action: String,
-    /// DATA: JSON.
-    #[arg(default_value = "{}")]
-    pub(crate) data: String,
-    /// The node that does it.
-    #[arg(long)]
-    pub(crate) target: Option<NodeIdArg>,
-    /// A token of your own.
-    #[arg(long)]
-    pub(crate) token: Option<TokenArg>,
-    /// Wait until the request has ended, and show its rows.
-    #[arg(long)]
-    pub(crate) wait: bool,
+    /// Success, or else an error.
+    pub(crate) fn ok_if(well: bool) -> ExitCode {
+        if well {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(ERROR)
+        }
+    }
 }
 
 /// A node id on the command line.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub(crate) struct NodeIdArg(pub(crate) NodeId);
 
 impl std::str::FromStr for NodeIdArg {

@@ -1,43 +1,37 @@
-//! From the flags to a session.
+//! The ZeroMQ door: a session with core's external endpoint.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
 use gorgone_client::{Client, ClientOptions};
 use gorgone_crypto::{PrivateKey, PublicKey};
-use gorgone_protocol::{Endpoint, Identity};
+use gorgone_protocol::request::log::{self, GetLog, Page, Row, WaitFor};
+use gorgone_protocol::{Action, Answer, Dialect, Endpoint, Identity, Message, Status, Token};
 use gorgone_session::ClientConfig;
+use tokio::time::Instant;
 
-use crate::cli::Server;
+use super::{Passing, refused};
 
-impl Server {
-    /// How long to wait for any one answer.
-    pub(crate) fn patience(&self) -> Duration {
-        Duration::from_secs(self.patience)
-    }
+use crate::settings::{Key, Settings};
 
-    /// Opens a session.
-    ///
-    /// # Errors
-    /// When a flag is missing or a key unreadable, nobody answers, or the server refuses.
-    pub(crate) async fn connect(&self) -> anyhow::Result<Client> {
-        let endpoint =
-            Endpoint::parse(&self.server).map_err(|error| anyhow!("--server: {error}"))?;
-        let server_key = file(
-            self.server_key.as_ref(),
-            "--server-key",
-            "GORGONECTL_SERVER_KEY",
-        )?;
-        let key = file(self.key.as_ref(), "--key", "GORGONECTL_KEY")?;
-        let vector = <[u8; 16]>::try_from(self.vector.as_bytes()).map_err(|_| {
-            anyhow!(
-                "--vector: needs 16 bytes, '{}' has {}",
-                self.vector,
-                self.vector.len()
-            )
-        })?;
+/// How long one waiting GETLOG waits; then it is asked again.
+const WAIT: Duration = Duration::from_secs(30);
+/// How often the history is looked at where nothing can be waited for.
+const POLL: Duration = Duration::from_secs(1);
+/// Core waits for the runner's word before it answers a CANCEL.
+const CANCEL: Duration = Duration::from_secs(15);
+
+/// A session, and how long to wait for an answer.
+#[derive(Clone)]
+pub(crate) struct Zmq {
+    client: Client,
+    patience: Duration,
+}
+
+impl Zmq {
+    pub(super) async fn open(settings: &Settings) -> anyhow::Result<Self> {
+        let endpoint = settings.server(Endpoint::parse)?;
+        let patience = settings.patience()?;
         let hostname = nix::unistd::gethostname()
             .ok()
             .and_then(|name| name.into_string().ok())
@@ -46,26 +40,96 @@ impl Server {
         let name = format!("gorgonectl-{hostname}-{:016x}", rand::random::<u64>());
         let session = ClientConfig {
             hostname: name.clone(),
-            server_key: PublicKey::from_pem(&read(server_key)?)
-                .with_context(|| format!("--server-key {}", server_key.display()))?,
-            key: PrivateKey::from_pem(&read(key)?)
-                .with_context(|| format!("--key {}", key.display()))?,
-            vector,
-            keysize: self.keysize,
+            server_key: settings.file(Key::ServerPublic, PublicKey::from_pem)?,
+            key: settings.file(Key::OwnPrivate, PrivateKey::from_pem)?,
+            vector: settings.vector()?,
+            keysize: settings.keysize()?,
         };
         let options = ClientOptions {
             endpoint,
             identity: Identity::new(name.as_bytes()),
             session,
         };
-        Ok(Client::connect(options, self.patience()).await?)
+        let client = Client::connect(options, patience).await?;
+        Ok(Self { client, patience })
+    }
+
+    pub(super) async fn ask(&self, message: Message) -> anyhow::Result<Answer> {
+        let patience = match message.action {
+            Action::Cancel => self.patience + CANCEL,
+            _ => self.patience,
+        };
+        Ok(self.client.ask(message, patience).await?)
+    }
+
+    pub(super) async fn log(&self, filter: &GetLog) -> anyhow::Result<Page> {
+        let data = filter.encode(Dialect::Seed);
+        let message = Message::new(Action::GetLog, None, data);
+        let patience = self.patience + filter.wait.unwrap_or_default();
+        let answer = self.client.ask(message, patience).await?;
+        match answer.status {
+            Status::Ok => Ok(log::decode_answer(&answer, Dialect::Seed)?),
+            Status::Nok => Err(refused(&answer)),
+        }
+    }
+
+    pub(super) fn rows(&self, token: &Token) -> Rows {
+        Rows {
+            door: self.clone(),
+            filter: GetLog {
+                token: Some(token.as_str().to_owned()),
+                wait: Some(WAIT),
+                wait_for: WaitFor::Row,
+                ..GetLog::default()
+            },
+            page: VecDeque::new(),
+            ended: false,
+            refused: None,
+        }
     }
 }
 
-fn file<'a>(path: Option<&'a PathBuf>, flag: &str, variable: &str) -> anyhow::Result<&'a PathBuf> {
-    path.ok_or_else(|| anyhow!("{flag} is missing; give it, or set {variable}"))
+/// Rows that are waited for with GETLOG.
+pub(crate) struct Rows {
+    door: Zmq,
+    filter: GetLog,
+    page: VecDeque<Row>,
+    ended: bool,
+    /// Since when the server refuses.
+    refused: Option<Instant>,
 }
 
-fn read(path: &Path) -> anyhow::Result<String> {
-    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+impl Rows {
+    pub(super) async fn next(&mut self) -> anyhow::Result<Option<Row>> {
+        loop {
+            if self.ended {
+                return Ok(None);
+            }
+            if let Some(row) = self.page.pop_front() {
+                self.filter.id = Some(row.id);
+                self.ended = row.code.is_terminal();
+                return Ok(Some(row));
+            }
+            let asked = Instant::now();
+            let page = match self.door.log(&self.filter).await {
+                Ok(page) => page,
+                // A server that restarts refuses for a moment; the request lives on.
+                Err(error) if error.is::<Passing>() => {
+                    let since = *self.refused.get_or_insert(asked);
+                    if since.elapsed() > self.door.patience {
+                        return Err(error);
+                    }
+                    tokio::time::sleep(POLL).await;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            self.refused = None;
+            self.page = page.rows.into();
+            // A token that is not known, or not yet: there is nothing to wait for.
+            if self.page.is_empty() && !page.more && asked.elapsed() < POLL {
+                tokio::time::sleep(POLL).await;
+            }
+        }
+    }
 }

@@ -1,63 +1,97 @@
 //! `gorgonectl command`: runs it, shows its output as it comes, ends as it ended.
 
+use std::io;
 use std::process::ExitCode;
 
 use anyhow::anyhow;
+use clap::ValueHint;
 use gorgone_protocol::request::log::Row;
-use gorgone_protocol::{Action, Data, Message, Status, Target};
+use gorgone_protocol::{Action, Code, Data, Target};
 use serde_json::{Map, Value, json};
 
-use crate::cli::{CommandArgs, Server};
-use crate::log::Follow;
-use crate::print;
+use crate::cli::{Context, NodeIdArg, exit};
+use crate::print::Screen;
+use crate::rows;
+use crate::watch::{Ended, Watch};
 
-pub(crate) async fn run(
-    server: &Server,
-    json: bool,
-    args: CommandArgs,
-) -> anyhow::Result<ExitCode> {
+/// Run a command and show its output; exits with the command's exit code
+///
+/// It runs on the server, or on a node behind it, and its output is shown as it is written.
+///
+/// The first Ctrl-C cancels the request and waits for its end; a second one leaves it running and
+/// tells its token. It is cancelled as well when nobody reads the output any more, as in
+/// 'gorgonectl command … | head'. With --json, the rows of the history are shown instead.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  gorgonectl command 'df -h | grep /var'
+  gorgonectl command --target 4 --timeout 300 -- systemctl restart centengine
+  gorgonectl command --env LANG=C --cwd /tmp 'ls | wc -l'
+  token=$(gorgonectl command --detach 'sleep 60')")]
+pub(crate) struct Args {
+    /// The node that runs it; the server itself where it is not given
+    #[arg(long, value_name = "NODE", visible_alias = "node")]
+    target: Option<NodeIdArg>,
+    /// How many seconds the command may run
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<u64>,
+    /// How many seconds it may wait to begin
+    #[arg(long, value_name = "SECONDS")]
+    ttl: Option<u64>,
+    /// Its working directory
+    #[arg(long, value_name = "DIR")]
+    cwd: Option<String>,
+    /// The user that runs it
+    #[arg(long)]
+    user: Option<String>,
+    /// A variable of its environment; may be given several times
+    #[arg(long, value_name = "NAME=VALUE")]
+    env: Vec<String>,
+    /// Do not wait: print the token and end
+    #[arg(short, long)]
+    detach: bool,
+    /// One argument is a line for the shell; several are a program and its arguments, run
+    /// without a shell
+    #[arg(required = true, trailing_var_arg = true, value_hint = ValueHint::CommandWithArguments)]
+    command: Vec<String>,
+}
+
+pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<ExitCode> {
     let data = body(&args)?;
-    let client = server.connect().await?;
-    let message = Message {
-        action: Action::Command,
-        token: None,
-        target: args
-            .target
-            .map_or(Target::Here, |node| Target::Node(node.0)),
-        data,
-    };
-    let answer = client.ask(message, server.patience()).await?;
-    let said: Value = answer.data.decode().unwrap_or_default();
-    let token = match (answer.status, answer.token) {
-        (Status::Ok, Some(token)) => token,
-        _ => {
-            let words = said["message"].as_str().unwrap_or(answer.data.as_str());
-            return Err(anyhow!("not accepted: {words}"));
-        }
-    };
+    let door = context.door().await?;
+    let target = args
+        .target
+        .map_or(Target::Here, |node| Target::Node(node.0));
+    let token = door.submit(Action::Command, target, data).await?;
+    let screen = &context.screen;
     if args.detach {
-        if json {
-            print::line(&json!({ "token": token }).to_string());
-        } else {
-            print::line(token.as_str());
+        match screen.json() {
+            true => screen.object(&json!({ "token": token }))?,
+            false => screen.line(token.as_str())?,
         }
         return Ok(ExitCode::SUCCESS);
     }
     let mut shown = Shown::default();
-    let follow = Follow::token(token.as_str());
-    let ended = follow
-        .run(&client, server, |row| {
-            if json {
-                crate::log::show(row, true);
-            } else {
-                shown.row(row);
-            }
-        })
-        .await?;
-    Ok(ended.map_or(ExitCode::FAILURE, |row| exit(&row, json)))
+    let watch = Watch::new(&door, screen, token, Action::Command);
+    let ended = watch.run(|row| match screen.json() {
+        true => screen.object(&rows::json(row)),
+        false => shown.row(screen, row),
+    });
+    match ended.await {
+        Ok(Ended::Row(row)) => Ok(code(screen, &row)),
+        Ok(Ended::Cancelled(row)) if row.code == Code::Ok => Ok(code(screen, &row)),
+        Ok(Ended::Cancelled(_) | Ended::Left) => Ok(ExitCode::from(exit::INTERRUPTED)),
+        Err(error) if closed(&error) => Ok(ExitCode::from(exit::BROKEN_PIPE)),
+        Err(error) => Err(error),
+    }
 }
 
-fn body(args: &CommandArgs) -> anyhow::Result<Data> {
+fn closed(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+fn body(args: &Args) -> anyhow::Result<Data> {
     let mut command = Map::new();
     match args.command.as_slice() {
         [line] => command.insert("command".into(), line.as_str().into()),
@@ -98,43 +132,51 @@ struct Shown {
 }
 
 impl Shown {
-    fn row(&mut self, row: &Row) {
-        let data: Value = serde_json::from_str(&row.data).unwrap_or_default();
+    fn row(&mut self, screen: &Screen, row: &Row) -> io::Result<()> {
+        let data = rows::data(row);
         if row.code.is_terminal() {
             let rest = |stream: &str, shown: usize| {
                 let all = data["output"][stream].as_str().unwrap_or_default();
                 all.get(shown..).unwrap_or_default().to_owned()
             };
-            print::raw(&rest("out", self.out));
-            print::raw_error(&rest("err", self.err));
+            screen.raw(&rest("out", self.out))?;
+            screen.raw_error(&rest("err", self.err));
         } else if let Some(output) = data["output"].as_str() {
             if data["stream"] == "stderr" {
                 self.err += output.len();
-                print::raw_error(output);
+                screen.raw_error(output);
             } else {
                 self.out += output.len();
-                print::raw(output);
+                screen.raw(output)?;
             }
         }
+        Ok(())
     }
 }
 
 /// The command's exit code; 128 and the signal's number where one ended it, as in a shell;
 /// 124 after a time-out, as `timeout` does; 1 where it did not run.
-fn exit(row: &Row, json: bool) -> ExitCode {
-    let data: Value = serde_json::from_str(&row.data).unwrap_or_default();
+fn code(screen: &Screen, row: &Row) -> ExitCode {
+    let data = rows::data(row);
     let reason = data["reason"].as_str();
     let number = match (reason, data["exit_code"].as_i64(), data["signal"].as_i64()) {
-        (Some("timeout"), _, _) => 124,
+        (Some("timeout"), _, _) => i64::from(exit::TIMEOUT),
         (_, Some(code), _) => code,
-        (_, None, Some(signal)) => 128 + signal,
+        (_, None, Some(signal)) => i64::from(exit::SIGNAL) + signal,
         (None, None, None) => return ExitCode::SUCCESS,
-        (Some(_), None, None) => 1,
+        (Some(_), None, None) => i64::from(exit::ERROR),
     };
     let plain_failure = reason == Some("failed") && data["exit_code"].is_i64();
-    if !json && reason.is_some() && !plain_failure {
-        let words = data["message"].as_str().unwrap_or("it failed");
-        print::error(&format!("gorgonectl: {words}"));
+    if !screen.json() && reason.is_some() && !plain_failure {
+        screen.note(&words(&data));
     }
-    ExitCode::from(u8::try_from(number).unwrap_or(1))
+    ExitCode::from(u8::try_from(number).unwrap_or(exit::ERROR))
+}
+
+fn words(data: &Value) -> String {
+    let words = data["message"].as_str().unwrap_or("it failed");
+    match data["reason"].as_str() {
+        Some("unknown") => format!("{words}; look at what it did before you repeat it"),
+        _ => words.to_owned(),
+    }
 }

@@ -3,22 +3,47 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::{Context as _, bail};
+use clap::{Subcommand, ValueHint};
 use gorgone_crypto::{PrivateKey, PublicKey};
 use gorgone_protocol::Thumbprint;
+use serde_json::json;
 
-use crate::cli::Keys;
-use crate::print;
+use crate::cli::Context;
 
-pub(crate) fn run(verb: &Keys) -> anyhow::Result<ExitCode> {
+#[derive(Subcommand)]
+pub(crate) enum Verb {
+    /// Make a pair of RSA keys: DIR/privkey.pem and DIR/pubkey.pem; prints the thumbprint
+    Generate {
+        /// The folder; made if it is missing
+        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+        dir: PathBuf,
+        /// Length of the key in bits
+        #[arg(long, default_value_t = 2048)]
+        bits: usize,
+    },
+    /// Print the thumbprint of a key, for authorized_clients
+    Thumbprint {
+        /// A PEM file, public or private
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
+}
+
+pub(super) fn run(context: &Context, verb: &Verb) -> anyhow::Result<ExitCode> {
     let thumbprint = match verb {
-        Keys::Generate { dir, bits } => generate(dir, *bits)?,
-        Keys::Thumbprint { file } => thumbprint(file)?,
+        Verb::Generate { dir, bits } => generate(dir, *bits)?,
+        Verb::Thumbprint { file } => thumbprint(file)?,
     };
-    print::line(thumbprint.as_str());
+    match context.screen.json() {
+        true => context
+            .screen
+            .object(&json!({ "thumbprint": thumbprint.as_str() }))?,
+        false => context.screen.line(thumbprint.as_str())?,
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,164 +1,222 @@
-//! `gorgonectl log`, and following a token for the others.
+//! `gorgonectl log`: rows of the history, as they are or as they come.
 
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use anyhow::{Context, anyhow};
-use gorgone_client::Client;
-use gorgone_protocol::request::log::{GetLog, Row, WaitFor};
-use gorgone_protocol::{Code, Dialect};
-use serde_json::{Value, json};
+use gorgone_protocol::request::log::{GetLog, Row};
+use gorgone_protocol::{Code, Dialect, Token};
 
-use crate::cli::{LogArgs, Server};
-use crate::print;
+use crate::cli::{Context, NodeIdArg, TokenArg, exit};
+use crate::door::Door;
+use crate::rows::Rows;
+use crate::time::PointArg;
 
-/// How long one waiting GETLOG waits; then it is asked again.
-const WAIT: Duration = Duration::from_secs(30);
-/// How often the history is looked at where nothing can be waited for.
+/// How often the history is looked at while it is followed without a token.
 const POLL: Duration = Duration::from_secs(1);
+/// How many rows are shown where nothing says where to begin.
+const NEWEST: u32 = 25;
 
-/// Rows as they come.
-pub(crate) struct Follow {
-    filter: GetLog,
+/// Show rows of the history
+///
+/// They come in the order in which they were stored. Without a token, a time or an id, the newest ones are shown. On a terminal, tokens and words are
+/// shortened to fit; --full, a pipe or --json shows them whole.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  gorgonectl log                             the newest rows
+  gorgonectl log --since 1h --code ko        what failed in the last hour
+  gorgonectl log --since yesterday --until today
+  gorgonectl log -f                          rows as they come
+  gorgonectl log -f TOKEN                    until the request with this token has ended
+  gorgonectl --json log --since 1d | jq -r 'select(.code==2).data.reason'")]
+pub(crate) struct Args {
+    /// Only rows of this token
+    token: Option<TokenArg>,
+    /// Only rows with this code: proceed, ok, ko, or the number of a module's own
+    #[arg(long)]
+    code: Option<CodeArg>,
+    /// Only rows stored at this time or later: an age such as 90s, 15m, 2h, 7d; a time such as
+    /// 14:30, '2026-11-03 14:30', today, yesterday; or seconds since 1970
+    #[arg(long, value_name = "TIME")]
+    since: Option<PointArg>,
+    /// Only rows stored at this time or earlier
+    #[arg(long, value_name = "TIME")]
+    until: Option<PointArg>,
+    /// Only rows of this node
+    #[arg(long, value_name = "NODE")]
+    node: Option<NodeIdArg>,
+    /// Only rows after this one
+    #[arg(long, value_name = "ID", alias = "after")]
+    id: Option<i64>,
+    /// At most so many rows: the newest, or with --id the next ones [default: 25, where nothing
+    /// says where to begin]
+    #[arg(short = 'n', long, value_name = "ROWS")]
+    limit: Option<u32>,
+    /// Go on as rows come; with a token until it has ended, and end as it did
+    #[arg(short, long)]
+    follow: bool,
+    /// Shorten nothing
+    #[arg(long)]
+    full: bool,
 }
 
-impl Follow {
-    /// All rows of a token, until its terminal one.
-    pub(crate) fn token(token: &str) -> Self {
-        Self {
-            filter: GetLog {
-                token: Some(token.to_owned()),
-                ..GetLog::default()
-            },
-        }
+pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<ExitCode> {
+    let door = context.door().await?;
+    let mut rows = Rows::new(&context.screen, args.full);
+    let mut wanted = Wanted::from(&args);
+    if let (true, Some(token)) = (args.follow, &args.token) {
+        return follow_token(&door, &token.0, &wanted.filter, &mut rows).await;
     }
-
-    /// Hands over rows as they come. With a token, returns its terminal row.
-    pub(crate) async fn run(
-        mut self,
-        client: &Client,
-        server: &Server,
-        mut each: impl FnMut(&Row),
-    ) -> anyhow::Result<Option<Row>> {
-        self.filter.wait = Some(WAIT);
-        self.filter.wait_for = WaitFor::Row;
-        loop {
-            let asked = tokio::time::Instant::now();
-            let (rows, more) = client.log(&self.filter, server.patience()).await?;
-            let came = !rows.is_empty();
-            for row in rows {
-                self.filter.id = Some(row.id);
-                each(&row);
-                if self.filter.token.is_some() && row.code.is_terminal() {
-                    return Ok(Some(row));
-                }
-            }
-            // A token that is not known (yet), or no token: there is nothing to wait for.
-            if !came && !more && asked.elapsed() < POLL {
-                tokio::time::sleep(POLL).await;
-            }
-        }
-    }
-}
-
-pub(crate) async fn run(server: &Server, json: bool, args: LogArgs) -> anyhow::Result<ExitCode> {
-    let mut filter = GetLog {
-        code: args.code.map(|code| Code::from_number(code, Dialect::Seed)),
-        token: args.token,
-        ctime: args.since.as_deref().map(since).transpose()?,
-        id: args.id,
-        limit: args.limit,
-        ..GetLog::default()
+    let mut after = match wanted.newest {
+        Some(count) => newest(&door, &wanted, count, &mut rows).await?,
+        None => next(&door, &wanted, wanted.filter.id, &mut rows).await?,
     };
-    if !filter.has_filter() {
-        filter.id = Some(0);
+    if !args.follow {
+        return Ok(ExitCode::SUCCESS);
     }
-    let client = server.connect().await?;
-    if args.follow {
-        let follow = Follow { filter };
-        let ended = follow.run(&client, server, |row| show(row, json)).await?;
-        return Ok(exit_code(ended.as_ref()));
-    }
+    wanted.limit = None;
     loop {
-        let (rows, more) = client.log(&filter, server.patience()).await?;
-        for row in &rows {
-            show(row, json);
-        }
-        match rows.last() {
-            Some(last) if more && filter.limit.is_none() => filter.id = Some(last.id),
-            _ => return Ok(ExitCode::SUCCESS),
+        tokio::time::sleep(POLL).await;
+        after = next(&door, &wanted, Some(after), &mut rows).await?;
+    }
+}
+
+/// Which rows are asked for.
+struct Wanted {
+    filter: GetLog,
+    /// Only so many of the newest.
+    newest: Option<u32>,
+    /// At most so many, from where it begins.
+    limit: Option<u32>,
+}
+
+impl From<&Args> for Wanted {
+    fn from(args: &Args) -> Self {
+        let filter = GetLog {
+            code: args.code.map(|code| code.0),
+            token: args.token.as_ref().map(|token| token.0.to_string()),
+            ctime: args.since.map(|since| since.0),
+            until: args.until.map(|until| until.0),
+            node: args.node.map(|node| node.0),
+            id: args.id,
+            ..GetLog::default()
+        };
+        let begins = args.token.is_some() || args.since.is_some() || args.id.is_some();
+        let newest = match args.limit {
+            Some(_) if args.id.is_some() => None,
+            None if begins => None,
+            limit => Some(limit.unwrap_or(NEWEST)),
+        };
+        Self {
+            filter,
+            newest,
+            limit: args.limit.filter(|_| args.id.is_some()),
         }
     }
 }
 
-/// Seconds since 1970, or an age such as `15m`.
-fn since(text: &str) -> anyhow::Result<i64> {
-    let wrong =
-        || anyhow!("--since: '{text}' is neither seconds since 1970 nor an age such as 15m");
-    if let Ok(seconds) = text.parse() {
-        return Ok(seconds);
-    }
-    let unit = text.chars().last().ok_or_else(wrong)?;
-    let factor = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3600,
-        'd' => 86_400,
-        _ => return Err(wrong()),
+/// All rows of a token until it has ended; the exit code tells how.
+async fn follow_token(
+    door: &Door,
+    token: &Token,
+    filter: &GetLog,
+    shown: &mut Rows<'_>,
+) -> anyhow::Result<ExitCode> {
+    let wanted = |row: &Row| {
+        filter.code.is_none_or(|code| row.code == code)
+            && filter.ctime.is_none_or(|since| row.ctime >= since)
+            && filter.id.is_none_or(|id| row.id > id)
+            && filter.until.is_none_or(|until| row.ctime <= until)
     };
-    let count: i64 = text
-        .strip_suffix(unit)
-        .and_then(|count| count.parse().ok())
-        .ok_or_else(wrong)?;
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .context("the system's clock stands before 1970")?;
-    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-    Ok(now.saturating_sub(count.saturating_mul(factor)))
+    let mut rows = door.rows(token);
+    let mut well = true;
+    while let Some(row) = rows.next().await? {
+        if wanted(&row) {
+            shown.show(&row)?;
+        }
+        well = row.code != Code::Ko;
+    }
+    Ok(exit::ok_if(well))
 }
 
-/// 0 where the row says OK.
-pub(crate) fn exit_code(row: Option<&Row>) -> ExitCode {
-    match row.map(|row| row.code) {
-        Some(Code::Ok) | None => ExitCode::SUCCESS,
-        Some(_) => ExitCode::FAILURE,
-    }
-}
-
-/// One row, one line.
-pub(crate) fn show(row: &Row, json: bool) {
-    let data: Value = serde_json::from_str(&row.data).unwrap_or(Value::Null);
-    if json {
-        let row = json!({ "id": row.id, "token": row.token, "code": row.code.number(Dialect::Seed),
-            "etime": row.etime, "ctime": row.ctime, "data": data });
-        return print::line(&row.to_string());
-    }
-    let code = match row.code {
-        Code::Proceed => print::coloured(2, "..  "),
-        Code::Ok => print::coloured(32, "OK  "),
-        Code::Ko => print::coloured(31, "KO  "),
-        Code::Module(number) => format!("{number:<4}"),
+/// Shows rows from where they begin, and returns the last one's id.
+async fn next(
+    door: &Door,
+    wanted: &Wanted,
+    after: Option<i64>,
+    shown: &mut Rows<'_>,
+) -> anyhow::Result<i64> {
+    let mut left = wanted.limit;
+    let mut filter = GetLog {
+        id: Some(after.unwrap_or(0)),
+        ..wanted.filter.clone()
     };
-    let mut words = data["message"].as_str().unwrap_or_default().to_owned();
-    for name in ["reason", "exit_code", "output", "stdout"] {
-        match &data[name] {
-            Value::Null | Value::Object(_) => {}
-            Value::String(text) if text.is_empty() => {}
-            value => words.push_str(&format!(" {name}={value}")),
+    loop {
+        filter.limit = left;
+        let page = door.log(&filter).await?;
+        for row in &page.rows {
+            filter.id = Some(row.id);
+            shown.show(row)?;
+        }
+        let count = u32::try_from(page.rows.len()).unwrap_or(u32::MAX);
+        left = left.map(|left| left.saturating_sub(count));
+        if !page.more || page.rows.is_empty() || left == Some(0) {
+            return Ok(filter.id.unwrap_or(0));
         }
     }
-    print::line(&format!(
-        "{:>8}  {}  {code}{}  {words}",
-        row.id,
-        row.etime,
-        short(&row.token)
-    ));
 }
 
-/// Tokens made here have 64 digits: the first twelve tell them apart for people.
-fn short(token: &str) -> &str {
-    match token.char_indices().nth(12) {
-        Some((end, _)) if token.len() >= 64 && print::for_people() => &token[..end],
-        _ => token,
+/// Shows the newest rows, oldest first, and returns the last one's id.
+async fn newest(
+    door: &Door,
+    wanted: &Wanted,
+    count: u32,
+    shown: &mut Rows<'_>,
+) -> anyhow::Result<i64> {
+    let mut pages = Vec::new();
+    // Who wants none still wants to know where the next ones begin.
+    let mut left = count.max(1);
+    let mut filter = GetLog {
+        id: Some(wanted.filter.id.unwrap_or(0)),
+        newest: true,
+        ..wanted.filter.clone()
+    };
+    while left > 0 {
+        filter.limit = Some(left);
+        let page = door.log(&filter).await?;
+        left = left.saturating_sub(u32::try_from(page.rows.len()).unwrap_or(u32::MAX));
+        filter.before = page.rows.first().map(|row| row.id);
+        let more = page.more && filter.before.is_some();
+        pages.push(page.rows);
+        if !more {
+            break;
+        }
+    }
+    let mut last = 0;
+    for row in pages.iter().rev().flatten() {
+        last = row.id;
+        if count > 0 {
+            shown.show(row)?;
+        }
+    }
+    Ok(last)
+}
+
+/// A code on the command line.
+#[derive(Clone, Copy)]
+struct CodeArg(Code);
+
+impl std::str::FromStr for CodeArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.to_ascii_lowercase().as_str() {
+            "proceed" => Ok(Self(Code::Proceed)),
+            "ok" => Ok(Self(Code::Ok)),
+            "ko" => Ok(Self(Code::Ko)),
+            number => number
+                .parse()
+                .map(|number| Self(Code::from_number(number, Dialect::Seed)))
+                .map_err(|_| format!("'{text}' is not proceed, ok, ko or a number")),
+        }
     }
 }
