@@ -8,8 +8,10 @@ pub mod http;
 mod keys;
 mod node;
 mod python;
+mod terminal;
 
 pub use history::{History, accepted, ask, ended, run, run_line, said, token};
 pub use keys::{Keys, keys};
 pub use node::{Node, NodeOptions, eventually};
 pub use python::{python, spawn_python};
+pub use terminal::Terminal;
