@@ -3,8 +3,8 @@
 use gorgone_protocol::request::cancel::{self, Cancel};
 use gorgone_protocol::{Action, Answer, Data, Headers, Message, Token};
 
+use crate::entry::Entry;
 use crate::event::Effect;
-use crate::ledger::Entry;
 use crate::outbox::{Ack, Ending};
 use crate::router::{CANCEL_PATIENCE, CancelWaiter, Router};
 

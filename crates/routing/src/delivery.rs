@@ -4,8 +4,8 @@ use gorgone_protocol::request::options::Options;
 use gorgone_protocol::{Action, Answer, Code, Headers, Identity, Message, Reason, Token};
 use serde_json::json;
 
+use crate::entry::Entry;
 use crate::event::{Effect, Origin};
-use crate::ledger::Entry;
 use crate::outbox::{After, Ending};
 use crate::router::Router;
 use crate::{NewRow, Record, Runner, Task, TaskState};

@@ -3,8 +3,9 @@
 use gorgone_protocol::{Answer, Reason, Token};
 use serde_json::json;
 
+use crate::entry::Entry;
 use crate::event::{BatchId, Effect, Origin, WriteFailure};
-use crate::ledger::{Entry, Unwritten};
+use crate::ledger::Unwritten;
 use crate::outbox::{After, Ending};
 use crate::router::{RETRY_AFTER, Router};
 use crate::{Record, Written};

@@ -8,6 +8,7 @@ mod cancel;
 mod counters;
 mod delivery;
 mod durable;
+mod entry;
 mod event;
 mod leases;
 mod ledger;
