@@ -3,6 +3,7 @@
 use gorgone_protocol::request::cancel::{self, Cancel};
 use gorgone_protocol::{Action, Answer, Data, Headers, Message, Token};
 
+use crate::TaskState;
 use crate::entry::Entry;
 use crate::event::Effect;
 use crate::outbox::{Ack, Ending};
@@ -12,7 +13,7 @@ use crate::router::{CANCEL_PATIENCE, CancelWaiter, Router};
 const MAX_PER_TASK: usize = 64;
 
 impl Router {
-    pub(crate) fn cancel_task(&mut self, ack: Ack, subject: Token) {
+    pub(crate) fn cancel_task(&mut self, ack: Ack, subject: Token, fresh: Token) {
         let Some(entry) = self.ledger.get(&subject) else {
             let (to, token) = ack;
             return self.out.push(Effect::CancelLookup { to, token, subject });
@@ -20,6 +21,12 @@ impl Router {
         if !entry.durable {
             let words = "the request is just being accepted; try again";
             return self.out.answer(ack.0, Answer::busy(Some(ack.1), words));
+        }
+        // What a node has, or may have, only the node can end.
+        if let Some(node) = entry.task.state.node()
+            && (entry.may_have_begun() || matches!(entry.task.state, TaskState::Away(_)))
+        {
+            return self.cancel_at_node(ack, node, subject, fresh);
         }
         let others = self.cancels.get(&subject).map_or(0, Vec::len);
         if others >= MAX_PER_TASK || self.cancels.len() >= self.settings.max_waiters {
@@ -44,7 +51,7 @@ impl Router {
         if with_runner {
             self.tell_runner(&subject);
         } else {
-            self.write_end(&subject, Ending::CancelledInLine(words));
+            self.write_end(&subject, Ending::CancelledInLine(words), None);
         }
     }
 

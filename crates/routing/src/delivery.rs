@@ -4,9 +4,10 @@ use gorgone_protocol::request::options::Options;
 use gorgone_protocol::{Action, Answer, Code, Headers, Identity, Message, Reason, Token};
 use serde_json::json;
 
-use crate::entry::Entry;
+use crate::entry::{Entry, Line};
 use crate::event::{Effect, Origin};
-use crate::outbox::{After, Ending};
+use crate::fleet::other_node;
+use crate::outbox::{Ack, After, Ending};
 use crate::router::Router;
 use crate::{NewRow, Record, Runner, Task, TaskState};
 
@@ -14,27 +15,47 @@ impl Router {
     /// A task of before the restart.
     pub(crate) fn restore(&mut self, task: Task) {
         let token = task.token.clone();
-        let mut entry = Entry::new(task, true, Vec::new());
+        let line = match (
+            task.state.node(),
+            other_node(&task.target, self.settings.node),
+        ) {
+            (Some(node), _) => Line::Node(node),
+            (None, Some(target)) => Line::Node(self.route(target, None).unwrap_or(target)),
+            (None, None) => Line::Module(task.action.clone()),
+        };
+        let mut entry = Entry::new(task, line.clone(), true, Vec::new());
         let runner = entry.runner().cloned();
-        let action = entry.task.action.clone();
         // Whether the message went out, nobody knows any more.
         entry.delivered = runner.is_some();
         entry.repeated = runner.is_some();
         entry.last_runner.clone_from(&runner);
+        entry.doubt = match entry.task.state {
+            TaskState::Leaving(..) => entry.task.attempt > 1,
+            TaskState::Doubtful(_) => true,
+            _ => false,
+        };
         self.ledger.insert(entry);
-        match runner {
-            Some(runner) => {
-                self.modules
-                    .restore(&runner, &action, token, self.now.monotonic);
-            }
-            None => self.ledger.watch_expiry(&token),
+        self.ledger.watch_expiry(&token);
+        let Some(runner) = runner else {
+            return;
+        };
+        if let Line::Node(node) = line {
+            self.nodes.leaves(&token, node);
         }
+        self.modules
+            .restore(&runner, line, token, self.now.monotonic);
     }
 
-    /// Accepts a request for a module, if it can be kept.
-    pub(crate) fn submit(&mut self, from: Origin, token: Token, message: Message) {
+    /// Accepts a request for a module or a node, if it can be kept.
+    pub(crate) fn submit(&mut self, from: Origin, token: Token, message: Message, line: Line) {
         if let Some(entry) = self.ledger.get_mut(&token) {
-            if !entry.is_same(&message) {
+            if Self::goes_in_a_circle(entry, &from) {
+                let words = format!(
+                    "the request came back to node {} on its way: nodes point at each other",
+                    self.settings.node
+                );
+                self.refuse(from, Some(token), &words);
+            } else if !entry.is_same(&message) {
                 let words = "the token is used by another request";
                 self.refuse(from, Some(token), words);
             } else if entry.durable {
@@ -55,9 +76,24 @@ impl Router {
             let words = "too many requests wait; nothing was accepted, try again later";
             return self.out.answer(from, Answer::busy(Some(token), words));
         }
+        if let Line::Node(node) = line
+            && self.ledger.line_len(&line) >= self.settings.max_node_tasks
+        {
+            let words = format!("too many requests wait for node {node}; nothing was accepted");
+            return self.out.answer(from, Answer::busy(Some(token), &words));
+        }
         // Nobody overtakes a line that exists.
-        let runner = if self.ledger.first(&message.action).is_none() {
-            self.modules.reserve(&message.action, &token)
+        let handed = if self.ledger.first(&line).is_none() {
+            match &line {
+                Line::Module(action) => {
+                    let runner = self.modules.reserve(action, &token);
+                    runner.map(TaskState::Sent)
+                }
+                Line::Node(node) => {
+                    let runner = self.reserve_carrier(*node, &token);
+                    runner.map(|runner| TaskState::Leaving(runner, *node))
+                }
+            }
         } else {
             None
         };
@@ -71,31 +107,39 @@ impl Router {
             accepted_ms: self.now.unix_ms,
             expires_ms: self.now.after(ttl).unix_ms,
             retries: options.retries,
-            attempt: u32::from(runner.is_some()),
-            state: runner.map_or(TaskState::Queued, TaskState::Sent),
+            attempt: u32::from(handed.is_some()),
+            state: handed.unwrap_or(TaskState::Queued),
         };
         self.out
             .write(Record::Accept(task.clone()), After::Accepted(token.clone()));
         self.ledger
-            .insert(Entry::new(task, false, vec![(from, token)]));
+            .insert(Entry::new(task, line, false, vec![(from, token)]));
     }
 
-    /// Gives waiting tasks to free runners, in their order.
-    pub(crate) fn schedule(&mut self, action: &Action) {
+    /// Gives waiting tasks to whoever can take them, in their order.
+    pub(crate) fn schedule(&mut self, line: &Line) {
         // What waits is on disk: it goes to somebody after the restart.
         if self.retry_at.is_some() || self.stopping {
             return;
         }
-        while let Some((place, token, true)) = self.ledger.first(action) {
+        match line {
+            Line::Module(action) => self.schedule_modules(action),
+            Line::Node(id) => self.schedule_node(*id),
+        }
+    }
+
+    fn schedule_modules(&mut self, action: &Action) {
+        let line = Line::Module(action.clone());
+        while let Some((place, token, true)) = self.ledger.first(&line) {
             if self.is_expired(&token) {
-                self.ledger.leave_line(action, place);
+                self.ledger.leave_line(&line, place);
                 self.expired(&token);
                 continue;
             }
             let Some(runner) = self.modules.reserve(action, &token) else {
                 return;
             };
-            self.ledger.leave_for_runner(action, place);
+            self.ledger.leave_for_runner(&line, place);
             if let Some(entry) = self.ledger.get_mut(&token) {
                 // For the life that had it before it is the same attempt: it knows the token,
                 // and goes on counting its rows.
@@ -110,7 +154,7 @@ impl Router {
         }
     }
 
-    fn is_expired(&self, token: &Token) -> bool {
+    pub(crate) fn is_expired(&self, token: &Token) -> bool {
         let now_ms = self.now.unix_ms;
         let entry = self.ledger.get(token);
         entry.is_some_and(|entry| entry.task.expires_ms <= now_ms)
@@ -118,7 +162,15 @@ impl Router {
 
     /// The time to live of a task that nobody has is over.
     pub(crate) fn expired(&mut self, token: &Token) {
-        if self.ledger.get(token).is_some_and(Entry::may_have_begun) {
+        let Some(entry) = self.ledger.get(token) else {
+            return;
+        };
+        if let (Line::Node(node), true) = (&entry.line, entry.may_have_begun()) {
+            let words = format!(
+                "node {node} may have got it, and its time to live passed before that was known"
+            );
+            self.end(token, Reason::Unknown, &words);
+        } else if entry.may_have_begun() {
             let words = "its runner died, and its time to live passed before it could be run again";
             self.end(token, Reason::Unknown, words);
         } else {
@@ -127,7 +179,7 @@ impl Router {
         }
     }
 
-    fn advance(&mut self, token: &Token, after: After) {
+    pub(crate) fn advance(&mut self, token: &Token, after: After) {
         if let Some(entry) = self.ledger.get(token) {
             let record = Record::Advance {
                 token: token.clone(),
@@ -144,15 +196,20 @@ impl Router {
         let Some(entry) = self.ledger.get(token) else {
             return;
         };
-        let (place, action) = (entry.place, entry.task.action.clone());
+        let (place, line) = (entry.place, entry.line.clone());
         // It said meanwhile that it takes nothing more, and was told that nothing comes.
         let declined = !entry.delivered
-            && entry
-                .runner()
-                .is_some_and(|runner| !self.modules.actions_of(runner).contains(&action));
+            && match &entry.task.state {
+                TaskState::Sent(runner) | TaskState::Begun(runner) => {
+                    let offered = self.modules.actions_of(runner);
+                    !offered.contains(&entry.task.action)
+                }
+                TaskState::Leaving(runner, node) => !self.still_carries(runner, *node),
+                TaskState::Queued | TaskState::Doubtful(_) | TaskState::Away(_) => false,
+            };
         if entry.ending {
-            self.ledger.has_left(&action, place);
-        } else if declined || self.is_expired(token) || !self.ledger.is_its_turn(&action, place) {
+            self.ledger.has_left(&line, place);
+        } else if declined || self.is_expired(token) || !self.ledger.is_its_turn(&line, place) {
             // Or an earlier one could not be handed over, and waits again.
             self.take_back(token);
         } else {
@@ -175,15 +232,27 @@ impl Router {
             return self.take_back(token);
         };
         let message = entry.message();
+        let node = entry.task.state.node();
         let headers = Headers {
             attempt: Some(entry.task.attempt),
+            via: node,
+            expires: node.map(|_| entry.task.expires_ms),
             ..Headers::default()
         };
         if let Some(entry) = self.ledger.get_mut(token) {
             entry.delivered = true;
             entry.last_runner = Some(runner.clone());
-            let (action, place) = (entry.task.action.clone(), entry.place);
-            self.ledger.has_left(&action, place);
+            let (line, place) = (entry.line.clone(), entry.place);
+            self.ledger.has_left(&line, place);
+        }
+        if node.is_some() {
+            // The row comes with the node's word.
+            self.ledger.watch_expiry(token);
+            return self.out.push(Effect::Deliver {
+                module,
+                message,
+                headers,
+            });
         }
         let data = json!({ "message": "handed over", "module": runner.instance }).to_string();
         let row = self.row(token.as_str(), Code::Proceed, data);
@@ -225,40 +294,55 @@ impl Router {
             return;
         }
         let runner = entry.runner().cloned();
-        let action = entry.task.action.clone();
-        entry.not_handed_over();
-        self.ledger.line_up(token);
+        let line = entry.line.clone();
+        let state = entry.not_handed_over();
+        self.ledger.line_up(token, state);
         self.advance(token, After::Nothing);
         if let Some(runner) = runner {
             self.free(&runner, token);
         }
-        self.schedule(&action);
+        self.schedule(&line);
     }
 
     /// Gives a slot back, and to whoever waits for it.
     pub(crate) fn free(&mut self, runner: &Runner, token: &Token) {
         self.modules.release(runner, token);
+        if let Some(node) = self.nodes.left(token) {
+            return self.schedule(&Line::Node(node));
+        }
         for action in self.modules.actions_of(runner) {
-            self.schedule(&action);
+            self.schedule(&Line::Module(action));
         }
     }
 
     pub(crate) fn undelivered(&mut self, module: &Identity, token: &Token) {
         // It says READY again when it can take something.
         self.modules.away(module, self.now.monotonic);
+        if self.question_undelivered(token) {
+            return;
+        }
         let instance = module.to_text();
         let Some(entry) = self.ledger.get_mut(token) else {
             return;
         };
         match &entry.task.state {
-            TaskState::Sent(runner) if runner.instance == instance && entry.repeated => {
+            TaskState::Sent(runner) | TaskState::Leaving(runner, _)
+                if runner.instance == instance && entry.repeated =>
+            {
                 // An earlier message may have arrived.
                 entry.again = true;
             }
-            TaskState::Sent(runner) if runner.instance == instance && entry.delivered => {
+            TaskState::Sent(runner) | TaskState::Leaving(runner, _)
+                if runner.instance == instance && entry.delivered =>
+            {
                 self.take_back(token);
             }
-            TaskState::Queued | TaskState::Sent(_) | TaskState::Begun(_) => {}
+            TaskState::Queued
+            | TaskState::Sent(_)
+            | TaskState::Begun(_)
+            | TaskState::Leaving(..)
+            | TaskState::Doubtful(_)
+            | TaskState::Away(_) => {}
         }
     }
 
@@ -280,12 +364,14 @@ impl Router {
             // answered, the runner is found gone.
             return;
         }
-        if entry.task.retries > 0 {
+        if let TaskState::Leaving(_, node) = entry.task.state {
+            self.in_doubt(token, node);
+        } else if entry.task.retries > 0 {
             entry.task.retries -= 1;
-            let action = entry.task.action.clone();
+            let line = entry.line.clone();
             self.ledger.line_up_last(token);
             self.advance(token, After::Nothing);
-            self.schedule(&action);
+            self.schedule(&line);
         } else {
             let words = "its runner died and cannot say how far it came";
             self.end(token, Reason::Unknown, words);
@@ -298,10 +384,10 @@ impl Router {
             reason,
             message: words.to_owned(),
         };
-        self.write_end(token, ending);
+        self.write_end(token, ending, None);
     }
 
-    pub(crate) fn write_end(&mut self, token: &Token, ending: Ending) {
+    pub(crate) fn write_end(&mut self, token: &Token, ending: Ending, ack: Option<Ack>) {
         let (reason, words) = match &ending {
             Ending::ByCore { reason, message } => (*reason, message.as_str()),
             Ending::CancelledInLine(words) => (Reason::Cancelled, *words),
@@ -320,7 +406,7 @@ impl Router {
             token: token.clone(),
             ending,
             row: None,
-            ack: None,
+            ack,
         };
         self.out.write(Record::Finish(row), after);
     }

@@ -61,9 +61,9 @@ impl Router {
             After::Finished {
                 token, ending, ack, ..
             } => {
-                let runner = self.ledger.remove(&token).and_then(Entry::into_runner);
-                if let Some(runner) = runner {
-                    self.free(&runner, &token);
+                let entry = self.ledger.remove(&token);
+                if let Some(runner) = entry.as_ref().and_then(Entry::runner) {
+                    self.free(runner, &token);
                 }
                 self.waiters.token_ended(token.as_str(), &mut self.out);
                 self.tell_cancellers(&token, &ending);
@@ -79,6 +79,13 @@ impl Router {
                 self.waiters.row_arrived(&token, &mut self.out);
                 self.out.answer(to, *answer);
             }
+            After::Acknowledged(ack) => self.acknowledge(ack, "noted"),
+            After::Fetched {
+                node,
+                upto,
+                tokens,
+                ack,
+            } => self.fetched((node, upto), tokens, ack, written),
             After::NodePut(definition, ack) => {
                 self.nodes.put(*definition);
                 if let Some(ack) = ack {
@@ -86,7 +93,7 @@ impl Router {
                 }
             }
             After::NodeDropped(id, ack) => {
-                self.nodes.remove(id);
+                self.node_forgotten(id);
                 if let Some(ack) = ack {
                     self.acknowledge(ack, "nodes unregistered");
                 }
@@ -118,7 +125,7 @@ impl Router {
         };
         entry.durable = true;
         let askers = std::mem::take(&mut entry.askers);
-        let action = entry.task.action.clone();
+        let line = entry.line.clone();
         let handed = entry.runner().is_some();
         for ack in askers {
             self.acknowledge(ack, "accepted");
@@ -127,7 +134,7 @@ impl Router {
             self.hand_over(token);
         } else {
             self.ledger.watch_expiry(token);
-            self.schedule(&action);
+            self.schedule(&line);
         }
     }
 
@@ -141,6 +148,7 @@ impl Router {
                 };
                 if let Some(runner) = entry.runner() {
                     self.modules.release(runner, &token);
+                    self.nodes.left(&token);
                 }
                 for (to, token) in entry.askers {
                     self.unavailable(to, token, words);
@@ -152,10 +160,11 @@ impl Router {
                     return;
                 };
                 let runner = entry.runner().cloned();
-                entry.not_handed_over();
-                self.ledger.line_up(&token);
+                let state = entry.not_handed_over();
+                self.ledger.line_up(&token, state);
                 if let Some(runner) = runner {
                     self.modules.release(&runner, &token);
+                    self.nodes.left(&token);
                 }
             }
             After::Finished {
@@ -187,6 +196,9 @@ impl Router {
             After::State {
                 ack: (to, token), ..
             } => self.unavailable(to, token, words),
+            After::Acknowledged((to, ack)) | After::Fetched { ack: (to, ack), .. } => {
+                self.unavailable(to, ack, words);
+            }
             After::Row { ack, .. } | After::NodePut(_, ack) | After::NodeDropped(_, ack) => {
                 if let Some((to, ack)) = ack {
                     self.unavailable(to, ack, words);
@@ -206,7 +218,8 @@ impl Router {
             let gone = match entry.runner().cloned() {
                 Some(runner) => !self.modules.hold(&runner, token),
                 None => {
-                    self.ledger.line_up(token);
+                    let state = entry.task.state.clone();
+                    self.ledger.line_up(token, state);
                     false
                 }
             };
@@ -234,7 +247,7 @@ impl Router {
         self.retry_at = None;
         for Unwritten { token, ending, row } in std::mem::take(&mut self.ledger.unwritten) {
             let Some((row, ack)) = row else {
-                self.write_end(&token, ending);
+                self.write_end(&token, ending, None);
                 continue;
             };
             let after = After::Finished {
@@ -245,8 +258,8 @@ impl Router {
             };
             self.out.write(Record::Finish(row), after);
         }
-        for action in self.ledger.waiting_actions() {
-            self.schedule(&action);
+        for line in self.ledger.waiting_lines() {
+            self.schedule(&line);
         }
         self.grant_waiting();
     }

@@ -1,9 +1,21 @@
 //! One task that was accepted and has not ended.
 
-use gorgone_protocol::{Message, Target};
+use gorgone_protocol::{Action, Message, NodeId, Target};
 
 use crate::outbox::Ack;
 use crate::{Runner, Task, TaskState};
+
+/// How long after its time to live a task on its way to a node may take to arrive there.
+const CARRY_PATIENCE_MS: i64 = 60_000;
+
+/// Where tasks wait, one behind another.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) enum Line {
+    /// For a module that offers this action.
+    Module(Action),
+    /// For the connection to this node, on their way to it or through it.
+    Node(NodeId),
+}
 
 /// A task and what is on its way to the store about it.
 #[derive(Debug)]
@@ -21,6 +33,10 @@ pub(crate) struct Entry {
     pub(crate) again: bool,
     /// Who had it last, also while it waits to be run again.
     pub(crate) last_runner: Option<Runner>,
+    /// Whether its node may have got it in an earlier hand-over.
+    pub(crate) doubt: bool,
+    /// Where it stands when it waits.
+    pub(crate) line: Line,
     /// Its place in line: the order of acceptance, or behind all others after its runner died.
     pub(crate) place: u64,
     /// Whether its end is on the way to the store.
@@ -30,10 +46,12 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    pub(crate) fn new(task: Task, durable: bool, askers: Vec<Ack>) -> Self {
+    pub(crate) fn new(task: Task, line: Line, durable: bool, askers: Vec<Ack>) -> Self {
         Self {
             task,
             durable,
+            line,
+            doubt: false,
             delivered: false,
             repeated: false,
             again: false,
@@ -44,38 +62,52 @@ impl Entry {
         }
     }
 
-    pub(crate) fn into_runner(self) -> Option<Runner> {
-        match self.task.state {
-            TaskState::Queued => None,
-            TaskState::Sent(runner) | TaskState::Begun(runner) => Some(runner),
-        }
-    }
-
     /// Whether it is meant for a runner that has not been told yet, as an attempt of its own.
     fn is_new_attempt(&self) -> bool {
         self.runner().is_some() && !self.delivered && self.last_runner.as_ref() != self.runner()
     }
 
-    /// Whether a runner may have begun it, in this hand-over or an earlier one.
+    /// Whether somebody may have begun it, in this hand-over or an earlier one.
     pub(crate) fn may_have_begun(&self) -> bool {
+        if let Line::Node(_) = self.line {
+            return self.doubt || (self.delivered && self.task.state.node().is_some());
+        }
         self.task.attempt > u32::from(self.is_new_attempt())
     }
 
-    /// It was not handed over after all.
-    pub(crate) fn not_handed_over(&mut self) {
+    /// It was not handed over after all. Returns the state in which it waits again.
+    pub(crate) fn not_handed_over(&mut self) -> TaskState {
+        if let Some(node) = self.task.state.node() {
+            // Its attempts are told apart by their number: none is used twice.
+            return if self.doubt {
+                TaskState::Doubtful(node)
+            } else {
+                TaskState::Queued
+            };
+        }
         if self.delivered || self.is_new_attempt() {
             self.task.attempt = self.task.attempt.saturating_sub(1);
         }
         if self.delivered {
             self.last_runner = None;
         }
-        self.task.state = TaskState::Queued;
+        TaskState::Queued
     }
 
     pub(crate) fn runner(&self) -> Option<&Runner> {
+        self.task.state.runner()
+    }
+
+    /// When something is to be done about it because its time to live has passed, milliseconds
+    /// since 1970. What is on its way to a node gets some time to arrive.
+    pub(crate) fn deadline(&self) -> Option<i64> {
+        if !self.durable || self.ending {
+            return None;
+        }
         match &self.task.state {
-            TaskState::Queued => None,
-            TaskState::Sent(runner) | TaskState::Begun(runner) => Some(runner),
+            TaskState::Queued | TaskState::Doubtful(_) => Some(self.task.expires_ms),
+            TaskState::Leaving(..) => Some(self.task.expires_ms.saturating_add(CARRY_PATIENCE_MS)),
+            TaskState::Sent(_) | TaskState::Begun(_) | TaskState::Away(_) => None,
         }
     }
 
@@ -90,7 +122,10 @@ impl Entry {
         Message {
             action: self.task.action.clone(),
             token: Some(self.task.token.clone()),
-            target: Target::Here,
+            target: match self.line {
+                Line::Module(_) => Target::Here,
+                Line::Node(_) => self.task.target.clone(),
+            },
             data: self.task.data.clone(),
         }
     }

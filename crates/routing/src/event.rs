@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use gorgone_protocol::request::log::GetLog;
 use gorgone_protocol::request::logger::Severity;
+use gorgone_protocol::request::nodes::NodeKind;
 use gorgone_protocol::request::state::GetState;
 use gorgone_protocol::{Answer, Dialect, Headers, Identity, Message, NodeId, Token};
 
@@ -56,6 +57,13 @@ pub enum Event {
         /// Who came in through a door with it, there or at the module that passes it on; none
         /// where a module speaks for itself.
         caller: Option<Caller>,
+    },
+    /// A module answers a message of core's.
+    Answered {
+        /// Which one.
+        from: Identity,
+        /// What it says.
+        answer: Answer,
     },
     /// The internal side lost its connection to a module; also where a new connection under the
     /// same identity takes its place. It must come before anything that comes over the new one:
@@ -178,6 +186,9 @@ pub struct Settings {
     /// Actions that a configured module will offer: requests for them are accepted before the
     /// module is there.
     pub expected_actions: Vec<gorgone_protocol::Action>,
+    /// Kinds of nodes that a configured module will connect: requests for them are accepted
+    /// before the module is there.
+    pub expected_carries: Vec<NodeKind>,
     /// How long a request may wait to begin where it does not say so itself.
     pub default_ttl: Duration,
     /// How many requests may be accepted and not ended.
@@ -192,6 +203,12 @@ pub struct Settings {
     pub max_nodes: usize,
     /// How many leases there may be.
     pub max_leases: usize,
+    /// How many requests may wait for one node.
+    pub max_node_tasks: usize,
+    /// How many requests may be on their way to one node without its answer.
+    pub node_window: usize,
+    /// How many questions to nodes may be under way.
+    pub max_relays: usize,
     /// How long a module that vanished may take to come back before its work counts as lost.
     pub module_grace: Duration,
 }
@@ -204,6 +221,7 @@ impl Default for Settings {
             thumbprint: String::new(),
             endpoints: BTreeMap::new(),
             expected_actions: Vec::new(),
+            expected_carries: Vec::new(),
             default_ttl: Duration::from_secs(86_400),
             max_tasks: 100_000,
             max_task_bytes: 256 << 20,
@@ -211,6 +229,9 @@ impl Default for Settings {
             max_modules: 1_000,
             max_nodes: 100_000,
             max_leases: 1_000,
+            max_node_tasks: 10_000,
+            node_window: 64,
+            max_relays: 10_000,
             module_grace: Duration::from_secs(10),
         }
     }
@@ -225,4 +246,6 @@ pub struct Restored {
     pub nodes: Vec<String>,
     /// All leases.
     pub leases: Vec<StoredLease>,
+    /// Per node its own id of its last row that is stored here.
+    pub marks: Vec<(NodeId, i64)>,
 }

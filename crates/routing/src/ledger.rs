@@ -3,9 +3,9 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 
-use gorgone_protocol::{Action, Token};
+use gorgone_protocol::Token;
 
-use crate::entry::Entry;
+use crate::entry::{Entry, Line};
 use crate::outbox::{Ack, Ending};
 use crate::{NewRow, TaskState};
 
@@ -21,10 +21,10 @@ pub(crate) struct Unwritten {
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     tasks: HashMap<Token, Entry>,
-    /// Per action who waits, by place: also those whose acceptance is on its way to the store.
-    lines: BTreeMap<Action, BTreeMap<u64, Token>>,
-    /// Per action the places of those whose hand-over is on its way to the store.
-    leaving: BTreeMap<Action, BTreeSet<u64>>,
+    /// Who waits, by place: also those whose acceptance is on its way to the store.
+    lines: BTreeMap<Line, BTreeMap<u64, Token>>,
+    /// The places of those whose hand-over is on its way to the store.
+    leaving: BTreeMap<Line, BTreeSet<u64>>,
     next_place: u64,
     expiry: BinaryHeap<Reverse<(i64, Token)>>,
     bytes: usize,
@@ -54,13 +54,13 @@ impl Ledger {
         self.bytes += entry.task.data.as_str().len();
         if entry.runner().is_some() && !entry.delivered {
             self.leaving
-                .entry(entry.task.action.clone())
+                .entry(entry.line.clone())
                 .or_default()
                 .insert(entry.place);
         }
-        if entry.task.state == TaskState::Queued {
+        if matches!(entry.task.state, TaskState::Queued | TaskState::Doubtful(_)) {
             self.lines
-                .entry(entry.task.action.clone())
+                .entry(entry.line.clone())
                 .or_default()
                 .insert(entry.place, entry.task.token.clone());
         }
@@ -70,8 +70,8 @@ impl Ledger {
     pub(crate) fn remove(&mut self, token: &Token) -> Option<Entry> {
         let entry = self.tasks.remove(token)?;
         self.bytes = self.bytes.saturating_sub(entry.task.data.as_str().len());
-        self.leave_line(&entry.task.action, entry.place);
-        self.has_left(&entry.task.action, entry.place);
+        self.leave_line(&entry.line, entry.place);
+        self.has_left(&entry.line, entry.place);
         Some(entry)
     }
 
@@ -80,17 +80,17 @@ impl Ledger {
         self.next_place
     }
 
-    /// Puts a task that nobody has any more back to its place in line.
-    pub(crate) fn line_up(&mut self, token: &Token) {
+    /// Puts a task that nobody runs any more back to its place in line, in this state.
+    pub(crate) fn line_up(&mut self, token: &Token, state: TaskState) {
         if let Some(entry) = self.tasks.get_mut(token) {
-            let (action, place) = (entry.task.action.clone(), entry.place);
-            entry.task.state = TaskState::Queued;
+            let (line, place) = (entry.line.clone(), entry.place);
+            entry.task.state = state;
             entry.delivered = false;
             entry.repeated = false;
             entry.again = false;
-            self.has_left(&action, place);
+            self.has_left(&line, place);
             self.lines
-                .entry(action)
+                .entry(line)
                 .or_default()
                 .insert(place, token.clone());
             self.watch_expiry(token);
@@ -103,75 +103,83 @@ impl Ledger {
         if let Some(entry) = self.tasks.get_mut(token) {
             entry.place = place;
         }
-        self.line_up(token);
+        self.line_up(token, TaskState::Queued);
     }
 
-    pub(crate) fn leave_line(&mut self, action: &Action, place: u64) {
-        if let Some(line) = self.lines.get_mut(action) {
-            line.remove(&place);
-            if line.is_empty() {
-                self.lines.remove(action);
+    /// Moves a task that waits to another line; its place tells where in it.
+    pub(crate) fn change_line(&mut self, token: &Token, to: Line) {
+        let Some(entry) = self.tasks.get_mut(token) else {
+            return;
+        };
+        let place = entry.place;
+        let from = std::mem::replace(&mut entry.line, to.clone());
+        self.leave_line(&from, place);
+        self.lines
+            .entry(to)
+            .or_default()
+            .insert(place, token.clone());
+    }
+
+    pub(crate) fn leave_line(&mut self, line: &Line, place: u64) {
+        if let Some(waiting) = self.lines.get_mut(line) {
+            waiting.remove(&place);
+            if waiting.is_empty() {
+                self.lines.remove(line);
             }
         }
     }
 
     /// Takes the first out of its line, for a runner.
-    pub(crate) fn leave_for_runner(&mut self, action: &Action, place: u64) {
-        self.leave_line(action, place);
-        self.leaving
-            .entry(action.clone())
-            .or_default()
-            .insert(place);
+    pub(crate) fn leave_for_runner(&mut self, line: &Line, place: u64) {
+        self.leave_line(line, place);
+        self.leaving.entry(line.clone()).or_default().insert(place);
     }
 
     /// It is with its runner, or will not get there.
-    pub(crate) fn has_left(&mut self, action: &Action, place: u64) {
-        if let Some(leaving) = self.leaving.get_mut(action) {
+    pub(crate) fn has_left(&mut self, line: &Line, place: u64) {
+        if let Some(leaving) = self.leaving.get_mut(line) {
             leaving.remove(&place);
             if leaving.is_empty() {
-                self.leaving.remove(action);
+                self.leaving.remove(line);
             }
         }
     }
 
     /// Whether nobody who was accepted earlier waits, or waits to leave.
-    pub(crate) fn is_its_turn(&mut self, action: &Action, place: u64) -> bool {
-        let leaving = self.leaving.get(action).and_then(BTreeSet::first);
+    pub(crate) fn is_its_turn(&mut self, line: &Line, place: u64) -> bool {
+        let leaving = self.leaving.get(line).and_then(BTreeSet::first);
         leaving.is_none_or(|first| *first >= place)
-            && !matches!(self.first(action), Some((first, _, true)) if first < place)
+            && !matches!(self.first(line), Some((first, _, true)) if first < place)
     }
 
-    /// Remembers when a task that waits expires.
+    /// Remembers when something is to be done about a task because its time to live has passed.
     pub(crate) fn watch_expiry(&mut self, token: &Token) {
-        let Some(entry) = self.tasks.get(token) else {
+        let Some(deadline) = self.tasks.get(token).and_then(Entry::deadline) else {
             return;
         };
-        let expiry = Reverse((entry.task.expires_ms, token.clone()));
-        // Entries of tasks that left the line stay in the heap until their time; they must not
+        // Entries of tasks that went on stay in the heap until their time; they must not
         // outnumber the tasks that are alive.
         if self.expiry.len() > 2 * self.tasks.len() + 1024 {
             let mut kept = std::mem::take(&mut self.expiry).into_vec();
-            kept.retain(|Reverse((_, token))| self.waits(token));
+            kept.retain(|Reverse((deadline, token))| self.is_due_at(token, *deadline));
             self.expiry = kept.into();
         }
-        self.expiry.push(expiry);
+        self.expiry.push(Reverse((deadline, token.clone())));
     }
 
-    fn waits(&self, token: &Token) -> bool {
-        self.tasks.get(token).is_some_and(|entry| {
-            entry.durable && !entry.ending && entry.task.state == TaskState::Queued
-        })
+    fn is_due_at(&self, token: &Token, deadline: i64) -> bool {
+        self.tasks.get(token).and_then(Entry::deadline) == Some(deadline)
     }
 
-    /// Who is first in an action's line, with its place, and whether it may be handed over:
+    /// Who is first in a line, with its place, and whether it may be handed over:
     /// not while its acceptance is on its way to the store.
-    pub(crate) fn first(&mut self, action: &Action) -> Option<(u64, Token, bool)> {
+    pub(crate) fn first(&mut self, line: &Line) -> Option<(u64, Token, bool)> {
         loop {
-            let (place, token) = self.lines.get(action)?.first_key_value()?;
+            let (place, token) = self.lines.get(line)?.first_key_value()?;
             let (place, token) = (*place, token.clone());
             match self.tasks.get(&token) {
                 Some(entry) if !entry.ending => return Some((place, token, entry.durable)),
-                _ => self.leave_line(action, place),
+                _ => self.leave_line(line, place),
             }
         }
     }
@@ -181,17 +189,33 @@ impl Ledger {
         self.tasks.get(token).map_or(0, |entry| entry.place)
     }
 
-    pub(crate) fn waiting_actions(&self) -> Vec<Action> {
+    pub(crate) fn waiting_lines(&self) -> Vec<Line> {
         self.lines.keys().cloned().collect()
     }
 
-    /// A waiting task whose time has passed.
+    /// How many wait in a line.
+    pub(crate) fn line_len(&self, line: &Line) -> usize {
+        self.lines.get(line).map_or(0, BTreeMap::len)
+    }
+
+    /// Who waits in a line, in order.
+    pub(crate) fn line_tokens(&self, line: &Line) -> Vec<Token> {
+        let waiting = self.lines.get(line).into_iter().flatten();
+        waiting.map(|(_, token)| token.clone()).collect()
+    }
+
+    /// All tasks, in no order.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.tasks.values()
+    }
+
+    /// A task whose time has passed.
     pub(crate) fn pop_expired(&mut self, now_ms: i64) -> Option<Token> {
-        while let Some(Reverse((expires_ms, _))) = self.expiry.peek()
-            && *expires_ms <= now_ms
+        while let Some(Reverse((deadline, _))) = self.expiry.peek()
+            && *deadline <= now_ms
         {
-            if let Some(Reverse((_, token))) = self.expiry.pop()
-                && self.waits(&token)
+            if let Some(Reverse((deadline, token))) = self.expiry.pop()
+                && self.is_due_at(&token, deadline)
             {
                 return Some(token);
             }
@@ -199,24 +223,25 @@ impl Ledger {
         None
     }
 
-    /// When the next waiting task expires, milliseconds since 1970.
+    /// When the time of the next task passes, milliseconds since 1970.
     pub(crate) fn next_expiry(&mut self) -> Option<i64> {
-        while let Some(Reverse((expires_ms, token))) = self.expiry.peek() {
-            if self.waits(token) {
-                return Some(*expires_ms);
+        while let Some(Reverse((deadline, token))) = self.expiry.peek() {
+            if self.is_due_at(token, *deadline) {
+                return Some(*deadline);
             }
             self.expiry.pop();
         }
         None
     }
 
-    /// How many tasks wait, and how many are with a runner.
-    pub(crate) fn counts(&self) -> (usize, usize) {
-        let waiting = self
-            .tasks
-            .values()
-            .filter(|entry| entry.task.state == TaskState::Queued)
-            .count();
-        (waiting, self.tasks.len() - waiting)
+    /// How many tasks wait, how many are with a runner, and how many with a node.
+    pub(crate) fn counts(&self) -> (usize, usize, usize) {
+        let count = |wanted: fn(&TaskState) -> bool| {
+            let states = self.tasks.values().map(|entry| &entry.task.state);
+            states.filter(|state| wanted(state)).count()
+        };
+        let away = count(|state| matches!(state, TaskState::Away(_)));
+        let running = count(|state| state.runner().is_some());
+        (self.tasks.len() - running - away, running, away)
     }
 }

@@ -10,10 +10,10 @@ mod delivery;
 mod durable;
 mod entry;
 mod event;
+mod fleet;
 mod leases;
 mod ledger;
 mod modules;
-mod nodes;
 mod outbox;
 mod record;
 mod router;
@@ -25,5 +25,7 @@ pub use event::{
     BatchId, Effect, Event, Origin, Query, Restored, Settings, StateQuery, WaiterId, WriteFailure,
 };
 pub use gorgone_protocol::request::log::Row;
-pub use record::{NewRow, Record, Runner, StateChange, StoredLease, Task, TaskState, Written};
+pub use record::{
+    Fetched, NewRow, Record, Runner, StateChange, StoredLease, Task, TaskState, Written,
+};
 pub use router::Router;

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
+use gorgone_protocol::request::nodes::NodeKind;
 use gorgone_protocol::request::ready::Ready;
 use gorgone_protocol::{Action, Identity, Token};
 use serde_json::{Value, json};
 
 use crate::Runner;
+use crate::entry::Line;
 
 /// How many requests a module takes at once if it does not say so.
 const DEFAULT_SLOTS: u32 = 16;
@@ -37,6 +39,10 @@ pub(crate) struct Instance {
     mortal: bool,
     /// What was handed over to it, or is about to be.
     pub(crate) held: BTreeSet<Token>,
+    /// Kinds of nodes that it connects.
+    carries: Vec<NodeKind>,
+    /// What it is to bring to nodes; takes no slot.
+    carried: BTreeSet<Token>,
 }
 
 impl Instance {
@@ -46,6 +52,12 @@ impl Instance {
             (None, Some(heartbeat)) => Some(self.last_word + heartbeat * MISSED_HEARTBEATS),
             (None, None) => None,
         }
+    }
+
+    fn take_all(&mut self) -> Vec<Token> {
+        let held = std::mem::take(&mut self.held);
+        let carried = std::mem::take(&mut self.carried);
+        held.into_iter().chain(carried).collect()
     }
 
     fn free(&self) -> usize {
@@ -69,6 +81,10 @@ pub(crate) enum Welcome {
 #[derive(Debug, Default)]
 pub(crate) struct Modules {
     by_instance: BTreeMap<String, Instance>,
+    /// Whether somebody who connects nodes came or went.
+    carriers_changed: bool,
+    /// Who is to be told of all nodes that are its own.
+    accounts: BTreeSet<String>,
     /// Turns among equally free instances.
     turn: usize,
 }
@@ -81,13 +97,7 @@ impl Modules {
     }
 
     /// A task of before the restart: its runner may come back.
-    pub(crate) fn restore(
-        &mut self,
-        runner: &Runner,
-        action: &Action,
-        token: Token,
-        now: Duration,
-    ) {
+    pub(crate) fn restore(&mut self, runner: &Runner, line: Line, token: Token, now: Duration) {
         let instance = self
             .by_instance
             .entry(runner.instance.clone())
@@ -103,11 +113,20 @@ impl Modules {
                 draining: false,
                 mortal: false,
                 held: BTreeSet::new(),
+                carries: Vec::new(),
+                carried: BTreeSet::new(),
             });
-        if !instance.actions.contains(action) {
-            instance.actions.push(action.clone());
+        match line {
+            Line::Module(action) => {
+                if !instance.actions.contains(&action) {
+                    instance.actions.push(action);
+                }
+                instance.held.insert(token);
+            }
+            Line::Node(_) => {
+                instance.carried.insert(token);
+            }
         }
-        instance.held.insert(token);
     }
 
     /// Takes READY.
@@ -144,6 +163,14 @@ impl Modules {
                 if same_life {
                     let offered_once = instance.draining || !instance.actions.is_empty();
                     instance.draining = ready.draining || (offered.is_empty() && offered_once);
+                    let lost_sight = instance.away_since.is_some() || ready.running.is_some();
+                    if lost_sight && !ready.carries.is_empty() {
+                        self.accounts.insert(key.clone());
+                    }
+                    if instance.carries != ready.carries {
+                        instance.carries.clone_from(&ready.carries);
+                        self.carriers_changed = true;
+                    }
                     instance.name = name.to_owned();
                     instance.actions = offered;
                     instance.slots = slots;
@@ -152,17 +179,23 @@ impl Modules {
                     instance.away_since = None;
                     let running = ready.running.as_ref();
                     let running = running.map(|running| running.iter().collect::<HashSet<_>>());
-                    let held = instance.held.iter().map(|token| {
+                    let all = instance.held.iter().chain(&instance.carried);
+                    let held = all.map(|token| {
                         let missing = running.as_ref().is_some_and(|all| !all.contains(token));
                         (token.clone(), missing)
                     });
                     return Welcome::Back(held.collect());
                 }
-                std::mem::take(&mut instance.held).into_iter().collect()
+                self.carriers_changed |= !instance.carries.is_empty();
+                instance.take_all()
             }
             None if known >= max => return Welcome::Full,
             None => Vec::new(),
         };
+        if !ready.carries.is_empty() {
+            self.carriers_changed = true;
+            self.accounts.insert(key.clone());
+        }
         let epoch = ready
             .epoch
             .clone()
@@ -184,6 +217,8 @@ impl Modules {
                 draining: ready.draining,
                 mortal: ready.epoch.is_none(),
                 held: BTreeSet::new(),
+                carries: ready.carries.clone(),
+                carried: BTreeSet::new(),
             },
         );
         Welcome::Reborn(old)
@@ -209,7 +244,46 @@ impl Modules {
     pub(crate) fn release(&mut self, runner: &Runner, token: &Token) {
         if let Some(instance) = self.of_mut(runner) {
             instance.held.remove(token);
+            instance.carried.remove(token);
         }
+    }
+
+    /// A task goes to a node by this instance.
+    pub(crate) fn carries_task(&mut self, runner: &Runner, token: &Token) {
+        if let Some(instance) = self.of_mut(runner) {
+            instance.carried.insert(token.clone());
+        }
+    }
+
+    /// Whether somebody connects nodes of this kind.
+    pub(crate) fn carry(&self, kind: NodeKind) -> bool {
+        self.carriers(kind).next().is_some()
+    }
+
+    /// Who connects nodes of this kind, also who is away and may come back.
+    pub(crate) fn carriers(&self, kind: NodeKind) -> impl Iterator<Item = (&str, &Runner)> {
+        self.by_instance
+            .iter()
+            .filter(move |(_, instance)| instance.carries.contains(&kind))
+            .map(|(key, instance)| (key.as_str(), &instance.runner))
+    }
+
+    /// Whether somebody who connects nodes came or went since the last look.
+    pub(crate) fn take_carriers_changed(&mut self) -> bool {
+        std::mem::take(&mut self.carriers_changed)
+    }
+
+    /// Who is to be told of all nodes that are its own.
+    pub(crate) fn take_accounts(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.accounts)
+    }
+
+    /// Where to send to this instance, whichever life it is in, if it is there.
+    pub(crate) fn address_of(&self, instance: &str) -> Option<Identity> {
+        self.by_instance
+            .get(instance)
+            .filter(|instance| instance.away_since.is_none())
+            .map(|instance| instance.identity.clone())
     }
 
     /// The runner still has the token after all. False where the runner is gone.
@@ -280,15 +354,18 @@ impl Modules {
                 instance.away_since = Some(now);
             }
         }
+        let mut carriers = false;
         self.by_instance.retain(|_, instance| {
             let gone = instance
                 .away_since
                 .is_some_and(|since| since + grace <= now);
             if gone {
-                lost.extend(std::mem::take(&mut instance.held));
+                carriers |= !instance.carries.is_empty();
+                lost.extend(instance.take_all());
             }
             !gone
         });
+        self.carriers_changed |= carriers;
         lost
     }
 
@@ -316,6 +393,7 @@ impl Modules {
                 let about = json!({
                     "name": instance.name, "state": state, "actions": actions,
                     "slots": instance.slots, "running": instance.held.len(),
+                    "carries": instance.carries, "carrying": instance.carried.len(),
                 });
                 (key.as_str(), about)
             })

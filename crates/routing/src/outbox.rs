@@ -32,6 +32,15 @@ pub(crate) enum After {
         row: Option<Box<NewRow>>,
         ack: Option<Ack>,
     },
+    /// Whoever said something is told that it is known.
+    Acknowledged(Ack),
+    /// Rows of a node stand in the history.
+    Fetched {
+        node: NodeId,
+        upto: i64,
+        tokens: Vec<String>,
+        ack: Ack,
+    },
     /// A request is refused; whoever looks for its row after the answer finds it.
     Refused {
         token: String,

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use gorgone_protocol::request::lease::LeaseName;
+use gorgone_protocol::request::log::Row;
 use gorgone_protocol::request::state::Fence;
-use gorgone_protocol::{Action, Code, Data, NodeId, Target, Token};
+use gorgone_protocol::{Action, Code, Data, Dialect, NodeId, Target, Token};
+use serde_json::{Value, json};
 
 /// Who runs a task: one life of one instance of a module.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -19,18 +21,31 @@ pub struct Runner {
 /// How far a task has come: the states of the delivery promise.
 ///
 /// ```text
-/// queued ─▶ sent ─▶ begun ─▶ finished
+/// queued ─▶ sent ─▶ begun ─▶ finished                 run here
 ///    ▲        │       │
 ///    └────────┘       └─▶ finished KO unknown
+///
+/// queued ─▶ leaving ─▶ away ─▶ finished               run by a node
+///    ▲       │ ▲ │       its terminal row came home
+///    └───────┘ │ └──▶ finished KO rejected
+///              ▼
+///           doubtful ─▶ finished KO unknown
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum TaskState {
-    /// Accepted; waits for a runner.
+    /// Accepted; waits for a runner. Nobody has it.
     Queued,
     /// Written down as handed over. Nobody said yet that it began.
     Sent(Runner),
     /// The runner said that it began.
     Begun(Runner),
+    /// Written down as handed to the proxy that owns this node's connection.
+    Leaving(Runner, NodeId),
+    /// Waits, and this node may have it: it goes there again, where the node recognises it, or
+    /// nowhere.
+    Doubtful(NodeId),
+    /// This node has it.
+    Away(NodeId),
 }
 
 /// A task that has not ended.
@@ -100,6 +115,9 @@ pub enum Record {
     Put(NewRow),
     /// The terminal row of a task. It is written only if the task has not ended yet.
     Finish(NewRow),
+    /// Rows of a node's history, and how far it is known with them. Written only where the node
+    /// is known up to `after`.
+    Fetched(Fetched),
     /// A node of the fleet, as it was registered: replaces what stands under its id.
     PutNode {
         /// Which node.
@@ -156,6 +174,63 @@ pub struct StateChange {
     pub rows: Vec<NewRow>,
 }
 
+/// A page of a node's history, on its way into ours.
+///
+/// A row of a task that waits for its end at this node is the task's row, and ends it where it is
+/// terminal. What a node says about a task that has ended here, or was not sent there, is kept
+/// as [`Fetched::late`] tells it; any other row as it is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fetched {
+    /// Whose rows.
+    pub node: NodeId,
+    /// The mark that they follow on: the node's own id of its last row that is stored here.
+    pub after: i64,
+    /// The mark when they are stored.
+    pub upto: i64,
+    /// When they are stored, seconds since 1970.
+    pub at: i64,
+    /// With the node's own ids, which grow.
+    pub rows: Vec<Row>,
+}
+
+impl Fetched {
+    /// What is kept of a terminal row whose task has ended here already, or does not expect it:
+    /// a row that ends nothing, and says what the node said.
+    #[must_use]
+    pub fn late(&self, row: &Row) -> String {
+        let said: Value =
+            serde_json::from_str(&row.data).unwrap_or_else(|_| Value::String(row.data.clone()));
+        json!({
+            "message": format!("node {} says how it ended, and it is over here", self.node),
+            "late": true,
+            "node": self.node,
+            "code": row.code.number(Dialect::Seed),
+            "data": said,
+        })
+        .to_string()
+    }
+}
+
+impl TaskState {
+    /// The node that has the task, or may have it.
+    #[must_use]
+    pub const fn node(&self) -> Option<NodeId> {
+        match self {
+            Self::Queued | Self::Sent(_) | Self::Begun(_) => None,
+            Self::Leaving(_, node) | Self::Doubtful(node) | Self::Away(node) => Some(*node),
+        }
+    }
+
+    /// Who runs the task here, or brings it to its node.
+    #[must_use]
+    pub const fn runner(&self) -> Option<&Runner> {
+        match self {
+            Self::Queued | Self::Doubtful(_) | Self::Away(_) => None,
+            Self::Sent(runner) | Self::Begun(runner) | Self::Leaving(runner, _) => Some(runner),
+        }
+    }
+}
+
 /// What the store did with one record of a batch that was written.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Written {
@@ -163,6 +238,14 @@ pub enum Written {
     Done,
     /// A row, with its number.
     Row(i64),
+    /// The rows of a node, and that these tasks ended by them.
+    Fetched {
+        /// Their tokens.
+        ended: Vec<Token>,
+    },
+    /// Rows of a node that do not follow on what is stored: nothing was written. This is the
+    /// mark.
+    Mark(i64),
     /// An `Accept` whose token is taken: nothing was written for it.
     Duplicate {
         /// Whether the earlier request was the same in action, target and data.

@@ -16,7 +16,7 @@ use std::time::Duration;
 use gorgone_protocol::request::cancel::Cancel;
 use gorgone_protocol::request::log::{GetLog, PutLog};
 use gorgone_protocol::request::logger;
-use gorgone_protocol::request::nodes::{self, NodeDefinition};
+use gorgone_protocol::request::nodes::NodeDefinition;
 use gorgone_protocol::request::ready::Ready;
 use gorgone_protocol::{
     Action, Answer, AnswerName, Code, Data, Dialect, Headers, Message, Moment, Reason, Target,
@@ -25,11 +25,12 @@ use gorgone_protocol::{
 use serde_json::json;
 
 use crate::counters::Counters;
+use crate::entry::Line;
 use crate::event::{Effect, Event, Origin, Query, Restored, Settings};
+use crate::fleet::{Nodes, Relays, other_node};
 use crate::leases::Leases;
 use crate::ledger::Ledger;
 use crate::modules::{Modules, Welcome};
-use crate::nodes::Nodes;
 use crate::outbox::{Ack, After, Outbox};
 use crate::waiters::Waiters;
 use crate::{Caller, NewRow, Record};
@@ -62,6 +63,7 @@ pub struct Router {
     pub(crate) ledger: Ledger,
     pub(crate) modules: Modules,
     pub(crate) nodes: Nodes,
+    pub(crate) relays: Relays,
     pub(crate) waiters: Waiters,
     pub(crate) leases: Leases,
     pub(crate) cancels: BTreeMap<Token, Vec<CancelWaiter>>,
@@ -83,6 +85,7 @@ impl Router {
             ledger: Ledger::default(),
             modules: Modules::default(),
             nodes: Nodes::default(),
+            relays: Relays::default(),
             waiters: Waiters::default(),
             leases: Leases::default(),
             cancels: BTreeMap::new(),
@@ -90,15 +93,18 @@ impl Router {
             retry_at: None,
             stopping: false,
         };
-        for task in restored.tasks {
-            router.restore(task);
-        }
         for definition in restored.nodes {
             if let Ok(definition) = serde_json::from_str::<NodeDefinition>(&definition) {
                 router.nodes.put(definition);
             }
         }
         router.leases.restore(restored.leases, now.monotonic);
+        for (id, mark) in restored.marks {
+            router.nodes.set_mark(id, mark);
+        }
+        for task in restored.tasks {
+            router.restore(task);
+        }
         router
     }
 
@@ -114,6 +120,7 @@ impl Router {
                 fresh,
                 caller,
             } => self.request(from, dialect, message, fresh, caller.as_ref()),
+            Event::Answered { from, answer } => self.answered(&from, answer),
             Event::ModuleGone(module) => self.modules.away(&module, now.monotonic),
             Event::Undelivered { module, token } => self.undelivered(&module, &token),
             Event::Written { batch, result } => self.written(batch, result),
@@ -127,6 +134,7 @@ impl Router {
             }
             Event::Timeout => self.timeout(),
         }
+        self.settle_owners();
     }
 
     /// What is to be done next; none until the next event.
@@ -153,6 +161,8 @@ impl Router {
             self.leases.next_deadline(self.retry_at.is_none()),
             self.retry_at,
             cancel,
+            self.relays.next_deadline(),
+            self.nodes.pauses.values().min().copied(),
         ]
         .into_iter()
         .flatten()
@@ -186,6 +196,10 @@ impl Router {
         self.expire_cancels();
         self.grant_waiting();
         self.expire_lease_waits(false);
+        self.expire_relays();
+        for id in self.nodes.resume(now.monotonic) {
+            self.schedule(&Line::Node(id));
+        }
         if self.retry_at.is_some_and(|at| at <= now.monotonic) {
             self.retry();
         }
@@ -209,30 +223,29 @@ impl Router {
             return self.out.answer(from, answer);
         }
         let by_module = matches!(from, Origin::Module(_)) && caller.is_none();
-        let of_module = by_module
-            && matches!(
-                message.action,
-                Action::PutLog | Action::PutState | Action::Ready(_)
-            );
-        if self.stopping && !of_module {
+        let goes_on = matches!(
+            &message.action,
+            Action::PutLog
+                | Action::PutState
+                | Action::Ready(_)
+                | Action::Carried
+                | Action::NodeState
+                | Action::PutRows
+        );
+        if self.stopping && !(goes_on && by_module) {
             return self.refuse(from, Some(token), STOPPING);
         }
-        match &message.target {
-            Target::Here => {}
-            Target::Node(id) if *id == self.settings.node => {}
-            Target::Node(_) => {
-                let words = "no proxy configured. cannot manage target.";
-                return self.refuse_with_row(from, Some(token.clone()), &token, words);
-            }
-            Target::Unreadable(text) => {
-                let words = format!("target '{text}' is not the id of a node");
-                return self.refuse(from, Some(token), &words);
-            }
+        if let Target::Unreadable(text) = &message.target {
+            let words = format!("target '{text}' is not the id of a node");
+            return self.refuse(from, Some(token), &words);
+        }
+        if let Some(target) = other_node(&message.target, self.settings.node) {
+            return self.request_for_node(target, (from, dialect), message, (token, fresh));
         }
         match &message.action {
             Action::ConStatus => {
                 let data =
-                    json!({ "action": "constatus", "message": "ok", "data": self.nodes.status() });
+                    json!({ "action": "constatus", "message": "ok", "data": self.node_status() });
                 self.reply(from, token, &data, AnswerName::ConStatus);
             }
             Action::GetThumbprint => {
@@ -245,15 +258,14 @@ impl Router {
                 self.reply(from, token, &data, AnswerName::Information);
             }
             Action::Ping => {
-                let data = json!({ "action": "ping", "message": "ping ok", "id": self.settings.node,
-                    "hostname": self.settings.hostname, "data": self.nodes.status() });
-                self.reply(from, token, &data, AnswerName::Pong);
+                let answer = Answer::ok(Some(token), self.pong().encode());
+                self.out.answer(from, answer.named(AnswerName::Pong));
             }
             Action::GetLog => self.get_log(from, token, &message.data, dialect),
             Action::PutLog => self.put_log(from, token, &message.data, dialect),
             Action::RegisterNodes => self.register_nodes(from, token, &message.data),
             Action::UnregisterNodes => self.unregister_nodes(from, token, &message.data),
-            Action::Cancel => self.cancel(from, token, &message.data),
+            Action::Cancel => self.cancel(from, token, &message.data, fresh),
             Action::BcastLogger => self.logger(from, token, &message.data),
             action if action.is_for_modules() && !by_module => {
                 self.not_known(from, &token, action);
@@ -265,7 +277,15 @@ impl Router {
                 let name = name.clone();
                 self.module_ready(from, message.token, &fresh, &name, &message.data);
             }
-            _ if offered => self.submit(from, token, message),
+            Action::Carried => self.carried(from, token, &message.data),
+            Action::NodeState => {
+                self.node_state(&from, message.token, &message.data);
+            }
+            Action::PutRows => self.put_rows(from, token, &message.data),
+            _ if offered => {
+                let line = Line::Module(message.action.clone());
+                self.submit(from, token, message, line);
+            }
             action => self.not_known(from, &token, action),
         }
     }
@@ -293,7 +313,13 @@ impl Router {
 
     /// Refuses a request that leaves a row, so that somebody who looks for its token finds
     /// out. The answer waits for the row.
-    fn refuse_with_row(&mut self, to: Origin, shown: Option<Token>, token: &Token, words: &str) {
+    pub(crate) fn refuse_with_row(
+        &mut self,
+        to: Origin,
+        shown: Option<Token>,
+        token: &Token,
+        words: &str,
+    ) {
         let row = self.row(
             token.as_str(),
             Code::Ko,
@@ -333,6 +359,11 @@ impl Router {
                 return self.refuse(from, Some(token), &words);
             }
         };
+        self.read_log(from, token, filter);
+    }
+
+    /// Reads rows here, and waits for them where the filter says so.
+    pub(crate) fn read_log(&mut self, from: Origin, token: Token, filter: GetLog) {
         let subject = filter
             .token
             .as_deref()
@@ -394,53 +425,7 @@ impl Router {
         self.out.answer(to, Answer::ok(Some(token), data));
     }
 
-    fn register_nodes(&mut self, from: Origin, token: Token, data: &Data) {
-        let checked = nodes::decode_register(data)
-            .map_err(|error| format!("the nodes are wrong: {error}"))
-            .and_then(|definitions| {
-                self.nodes
-                    .check(&definitions, self.settings.node, self.settings.max_nodes)
-                    .map(|()| definitions)
-            });
-        match checked {
-            Err(words) => self.refuse(from, Some(token), &words),
-            Ok(definitions) if definitions.is_empty() => {
-                self.acknowledge((from, token), "no nodes given");
-            }
-            Ok(definitions) => {
-                let last = definitions.len() - 1;
-                for (index, definition) in definitions.into_iter().enumerate() {
-                    let ack = (index == last).then(|| (from.clone(), token.clone()));
-                    let record = Record::PutNode {
-                        id: definition.id,
-                        definition: json!(definition).to_string(),
-                    };
-                    let after = After::NodePut(Box::new(definition), ack);
-                    self.out.write(record, after);
-                }
-            }
-        }
-    }
-
-    fn unregister_nodes(&mut self, from: Origin, token: Token, data: &Data) {
-        match nodes::decode_unregister(data) {
-            Err(error) => {
-                let words = format!("the nodes are wrong: {error}");
-                self.refuse(from, Some(token), &words);
-            }
-            Ok(ids) if ids.is_empty() => self.acknowledge((from, token), "no nodes given"),
-            Ok(ids) => {
-                let last = ids.len() - 1;
-                for (index, id) in ids.into_iter().enumerate() {
-                    let ack = (index == last).then(|| (from.clone(), token.clone()));
-                    let after = After::NodeDropped(id, ack);
-                    self.out.write(Record::DropNode(id), after);
-                }
-            }
-        }
-    }
-
-    fn cancel(&mut self, from: Origin, token: Token, data: &Data) {
+    fn cancel(&mut self, from: Origin, token: Token, data: &Data, fresh: Token) {
         let subject = match data.decode::<Cancel>() {
             Ok(cancel) => cancel.token,
             Err(error) => {
@@ -451,7 +436,7 @@ impl Router {
         if self.waiters.forget(&from, &subject) {
             return self.acknowledge((from, token), "it does not wait any more");
         }
-        self.cancel_task((from, token), subject);
+        self.cancel_task((from, token), subject, fresh);
     }
 
     /// How much is logged: here, and by every module that is there.
@@ -516,12 +501,12 @@ impl Router {
         let data = Data::from_value(&json!({ "message": "ready" }));
         self.out.answer(from, Answer::ok(token, data));
         for action in ready.actions.iter().map(|name| Action::parse(name)) {
-            self.schedule(&action);
+            self.schedule(&Line::Module(action));
         }
     }
 
     fn information(&self) -> serde_json::Value {
-        let (waiting, running) = self.ledger.counts();
+        let (waiting, running, away) = self.ledger.counts();
         json!({ "action": "information", "message": "ok", "data": {
             "id": self.settings.node,
             "hostname": self.settings.hostname,
@@ -529,9 +514,10 @@ impl Router {
             "counters": self.counters.describe(),
             "endpoints": self.settings.endpoints,
             "modules": self.modules.describe(),
-            "tasks": { "waiting": waiting, "running": running, "bytes": self.ledger.bytes() },
+            "tasks": { "waiting": waiting, "running": running, "away": away, "bytes": self.ledger.bytes() },
             "waiters": self.waiters.len(),
             "leases": self.leases.describe(self.now.monotonic),
+            "questions": self.relays.len(),
         }})
     }
 

@@ -6,7 +6,8 @@ use gorgone_protocol::request::cancel::Cancel;
 use gorgone_protocol::request::log::PutLog;
 use gorgone_protocol::request::logger::{self, Severity};
 use gorgone_protocol::{
-    Action, Answer, AnswerName, Code, Data, Dialect, Identity, Message, Moment, Target, Token,
+    Action, Answer, AnswerName, Code, Data, Dialect, Headers, Identity, Message, Moment, Target,
+    Token,
 };
 use gorgone_protocol::{NodeId, Status};
 use gorgone_routing::{
@@ -104,6 +105,30 @@ impl Desk {
         self.says(Origin::Client(Identity::new(name.as_bytes())), message);
     }
 
+    /// A question or a request of a client to a node.
+    pub fn client_asks(&mut self, name: &str, action: &str, target: u64, data: &str) {
+        let message = Message {
+            action: Action::parse(action),
+            token: None,
+            target: Target::Node(NodeId::new(target)),
+            data: Data::parse(data).unwrap(),
+        };
+        self.says(Origin::Client(Identity::new(name.as_bytes())), message);
+    }
+
+    /// Everything that was said to a module since the last look.
+    pub fn told(&mut self, name: &str) -> Vec<(Message, Headers)> {
+        let to = Identity::new(name.as_bytes());
+        self.take(|effect| match effect {
+            Effect::Deliver {
+                module,
+                message,
+                headers,
+            } if *module == to => Some((message.clone(), headers.clone())),
+            _ => None,
+        })
+    }
+
     pub fn command(&mut self, own: &str) {
         self.client("client", "COMMAND", own, "{}");
     }
@@ -166,6 +191,14 @@ impl Desk {
         let (batch, records) = self.batches.remove(0);
         let written = records.iter().map(|record| match record {
             Record::Note(_) | Record::Put(_) | Record::Finish(_) => Written::Row(1),
+            Record::Fetched(fetched) => Written::Fetched {
+                ended: fetched
+                    .rows
+                    .iter()
+                    .filter(|row| row.code.is_terminal())
+                    .map(|row| token(&row.token))
+                    .collect(),
+            },
             _ => Written::Done,
         });
         let result = Ok(written.collect());
@@ -289,6 +322,11 @@ impl Desk {
         self.take(|effect| wanted(effect).then_some(())).len()
     }
 
+    /// The data of the last answer to somebody.
+    pub fn last_data_to(&mut self, name: &str) -> Value {
+        self.data_to(name).pop().unwrap()
+    }
+
     /// The one answer to somebody since the last look.
     pub fn answer_to(&mut self, name: &str) -> (Status, String) {
         let mut answers = self.answers_to(name);
@@ -313,15 +351,20 @@ impl Desk {
     /// The `reason` of the terminal row that was written for a token; `OK` for a good one.
     pub fn end_of(&self, subject: &str) -> String {
         let ends = self.records.iter().filter_map(|record| match record {
-            Record::Finish(row) if row.token == subject => Some(row),
+            Record::Finish(row) if row.token == subject => Some((row.code, row.data.as_str())),
+            Record::Fetched(fetched) => {
+                let mut rows = fetched.rows.iter();
+                let row = rows.find(|row| row.token == subject && row.code.is_terminal())?;
+                Some((row.code, row.data.as_str()))
+            }
             _ => None,
         });
-        let ends: Vec<_> = ends.collect();
+        let ends: Vec<(Code, &str)> = ends.collect();
         let [end] = ends[..] else {
             return format!("{} ends", ends.len());
         };
-        let data: Value = serde_json::from_str(&end.data).unwrap();
-        match end.code {
+        let data: Value = serde_json::from_str(end.1).unwrap();
+        match end.0 {
             Code::Ok => "OK".to_owned(),
             _ => data["reason"].as_str().unwrap_or_default().to_owned(),
         }

@@ -81,6 +81,7 @@ impl Store {
             | Record::Grant { .. }
             | Record::GiveBack(_)
             | Record::PutState(_) => Written::Done,
+            Record::Fetched(_) => Written::Mark(0),
         }
     }
 
