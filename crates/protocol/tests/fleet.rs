@@ -61,6 +61,7 @@ fn rows_that_are_out_of_order_or_outside_their_marks_are_refused() {
         etime: 1,
         ctime: 2,
         data: "{}".to_owned(),
+        node: None,
     };
     let page = |after, upto, ids: &[i64]| PutRows {
         node: NodeId::new(4),

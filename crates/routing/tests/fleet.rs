@@ -90,6 +90,7 @@ impl Fleet for Desk {
                 etime: 1,
                 ctime: 1,
                 data: "{}".to_owned(),
+                node: None,
             })
             .collect();
         let put = PutRows {

@@ -43,6 +43,11 @@ impl Change {
                 }
                 Self::Routing(Record::PutNode { definition, .. }) => definition.len(),
                 Self::Routing(Record::PutState(change)) => state_size(change),
+                Self::Routing(Record::Fetched(page)) => {
+                    let rows = page.rows.iter();
+                    rows.map(|row| row.token.len() + row.data.len() + FIXED)
+                        .sum()
+                }
                 Self::Routing(
                     Record::Advance { .. }
                     | Record::DropNode(_)

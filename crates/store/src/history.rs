@@ -1,7 +1,7 @@
 //! Reading the history.
 
-use gorgone_protocol::Code;
 use gorgone_protocol::request::log::GetLog;
+use gorgone_protocol::{Code, NodeId};
 use gorgone_routing::Row;
 
 /// Which rows of the history. All that is set must hold.
@@ -21,6 +21,8 @@ pub struct Filter {
     pub id_after: Option<i64>,
     /// Rows with a lower id.
     pub id_before: Option<i64>,
+    /// Rows of one node.
+    pub rows_of: Option<RowsOf>,
     /// At most so many rows; [`Filter::MAX_LIMIT`] at most.
     pub limit: u32,
     /// At most so many bytes of tokens and data (and about a hundred for each row). The first
@@ -31,6 +33,15 @@ pub struct Filter {
     pub newest: bool,
 }
 
+/// Where rows were written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RowsOf {
+    /// On this node.
+    Here,
+    /// On another one, from which they were fetched.
+    Node(NodeId),
+}
+
 impl Filter {
     /// How many rows a page has where nobody says it.
     pub const DEFAULT_LIMIT: u32 = 1_000;
@@ -39,9 +50,9 @@ impl Filter {
     /// How large a page is where nobody says it: well below the largest frame of the wire.
     pub const DEFAULT_BYTES: usize = 4 << 20;
 
-    /// What a GETLOG asks for.
+    /// What a GETLOG asks for, of the node with this id.
     #[must_use]
-    pub fn from_getlog(body: &GetLog) -> Self {
+    pub fn from_getlog(body: &GetLog, own: NodeId) -> Self {
         Self {
             code: body.code,
             token: body.token.clone(),
@@ -51,6 +62,13 @@ impl Filter {
             id_after: body.id,
             id_before: body.before,
             newest: body.newest,
+            rows_of: body.node.map(|node| {
+                if node == own {
+                    RowsOf::Here
+                } else {
+                    RowsOf::Node(node)
+                }
+            }),
             limit: body.limit.unwrap_or(Self::DEFAULT_LIMIT),
             ..Self::default()
         }
@@ -67,6 +85,7 @@ impl Default for Filter {
             etime_from: None,
             id_after: None,
             id_before: None,
+            rows_of: None,
             limit: Self::DEFAULT_LIMIT,
             max_bytes: Self::DEFAULT_BYTES,
             newest: false,

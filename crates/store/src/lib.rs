@@ -18,6 +18,7 @@
 
 mod change;
 mod error;
+mod fetched;
 mod history;
 mod plan;
 mod queue;
@@ -27,5 +28,5 @@ mod store;
 
 pub use change::{Change, SyncMark};
 pub use error::{Error, OpenError, OpenProblem};
-pub use history::{Filter, Page};
+pub use history::{Filter, Page, RowsOf};
 pub use store::{Options, PurgeOptions, Purged, Stats, Store, TaskStatus};

@@ -1,13 +1,15 @@
 //! What a group of batches comes to: decided here, without SQL, from what the database knows
 //! about the tasks that the group names. The result is a handful of multi-row statements.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use gorgone_protocol::request::state::Fence;
-use gorgone_protocol::{Code, Dialect};
+use gorgone_protocol::{Code, Dialect, NodeId};
 use gorgone_routing::{NewRow, Record, Runner, StateChange, Task, TaskState, Written};
 
 use crate::change::{Digest, SyncMark, column_id, digest};
+use crate::fetched::Synced;
 use crate::session::SessionChange;
 use crate::{Change, Error};
 
@@ -57,6 +59,31 @@ pub(crate) struct LeaseRow {
     pub(crate) changed: bool,
 }
 
+/// A row for the history.
+#[derive(Debug)]
+pub(crate) struct PlannedRow<'a> {
+    pub(crate) token: &'a str,
+    pub(crate) code: Code,
+    pub(crate) etime: i64,
+    pub(crate) ctime: i64,
+    pub(crate) data: Cow<'a, str>,
+    /// The node that it comes from, and its id there.
+    pub(crate) origin: Option<(i64, i64)>,
+}
+
+impl<'a> From<&'a NewRow> for PlannedRow<'a> {
+    fn from(row: &'a NewRow) -> Self {
+        Self {
+            token: &row.token,
+            code: row.code,
+            etime: row.etime,
+            ctime: row.ctime,
+            data: Cow::Borrowed(&row.data),
+            origin: None,
+        }
+    }
+}
+
 /// What is to be written, and what is then to be answered.
 #[derive(Default, Debug)]
 pub(crate) struct Plan<'a> {
@@ -67,7 +94,9 @@ pub(crate) struct Plan<'a> {
     /// `None`: the key is to be gone.
     pub(crate) state: BTreeMap<&'a str, Option<&'a str>>,
     pub(crate) new_tasks: Vec<&'a Task>,
-    pub(crate) rows: Vec<&'a NewRow>,
+    pub(crate) rows: Vec<PlannedRow<'a>>,
+    /// Nodes whose rows the group brings.
+    pub(crate) synced: BTreeMap<i64, Synced>,
     /// `None`: forget the node.
     pub(crate) nodes: BTreeMap<i64, Option<&'a str>>,
     pub(crate) marks: BTreeMap<i64, SyncMark>,
@@ -86,6 +115,9 @@ pub(crate) fn tokens<'a>(changes: impl Iterator<Item = &'a Change>) -> Vec<&'a s
             }
             Change::Routing(Record::PutState(change)) => {
                 tokens.extend(change.rows.iter().map(|row| row.token.as_str()));
+            }
+            Change::Routing(Record::Fetched(page)) => {
+                tokens.extend(page.rows.iter().map(|row| row.token.as_str()));
             }
             Change::Routing(
                 Record::PutNode { .. }
@@ -120,10 +152,15 @@ pub(crate) fn leases<'a>(changes: impl Iterator<Item = &'a Change>) -> Vec<&'a s
 
 impl<'a> Plan<'a> {
     /// Starts with what the database knows.
-    pub(crate) fn new(known: HashMap<&'a str, Known>, leases: BTreeMap<&'a str, LeaseRow>) -> Self {
+    pub(crate) fn new(
+        known: HashMap<&'a str, Known>,
+        leases: BTreeMap<&'a str, LeaseRow>,
+        synced: BTreeMap<i64, Synced>,
+    ) -> Self {
         Self {
             known,
             leases,
+            synced,
             ..Self::default()
         }
     }
@@ -175,6 +212,7 @@ impl<'a> Plan<'a> {
                 }
                 _ => Written::Ignored,
             },
+            Record::Fetched(page) => self.fetched(page)?,
             Record::PutNode { id, definition } => {
                 self.nodes.insert(column_id(*id)?, Some(definition));
                 Written::Done
@@ -293,7 +331,7 @@ impl<'a> Plan<'a> {
     }
 
     fn push(&mut self, row: &'a NewRow) -> Written {
-        self.rows.push(row);
+        self.rows.push(row.into());
         Written::Row(self.rows.len() as i64 - 1)
     }
 }
@@ -312,13 +350,30 @@ impl Known {
 }
 
 impl Progress {
-    /// The columns `state`, `runner`, `runner_epoch` and `finished`.
-    pub(crate) fn columns(&self) -> (&'static str, Option<&Runner>, Option<i64>) {
-        match self {
-            Self::Live(TaskState::Queued) => ("queued", None, None),
-            Self::Live(TaskState::Sent(runner)) => ("sent", Some(runner), None),
-            Self::Live(TaskState::Begun(runner)) => ("begun", Some(runner), None),
-            Self::Finished(at) => ("finished", None, Some(*at)),
+    pub(crate) fn columns(&self) -> ProgressColumns<'_> {
+        let state = match self {
+            Self::Finished(at) => {
+                return ProgressColumns {
+                    state: "finished",
+                    finished: Some(*at),
+                    ..ProgressColumns::default()
+                };
+            }
+            Self::Live(state) => state,
+        };
+        ProgressColumns {
+            state: match state {
+                TaskState::Queued => "queued",
+                TaskState::Sent(_) => "sent",
+                TaskState::Begun(_) => "begun",
+                TaskState::Leaving(..) => "leaving",
+                TaskState::Doubtful(_) => "doubtful",
+                TaskState::Away(_) => "away",
+            },
+            runner: state.runner(),
+            finished: None,
+            // Ids are below 2^63.
+            node: state.node().and_then(|node| i64::try_from(node.get()).ok()),
         }
     }
 
@@ -327,15 +382,30 @@ impl Progress {
         state: &str,
         runner: Option<Runner>,
         finished: Option<i64>,
+        node: Option<i64>,
     ) -> Result<Self, Error> {
-        match (state, runner, finished) {
-            ("queued", None, None) => Ok(Self::Live(TaskState::Queued)),
-            ("sent", Some(runner), None) => Ok(Self::Live(TaskState::Sent(runner))),
-            ("begun", Some(runner), None) => Ok(Self::Live(TaskState::Begun(runner))),
-            ("finished", _, Some(at)) => Ok(Self::Finished(at)),
-            (other, _, _) => Err(Error::unreadable("the state of a task", other)),
-        }
+        let node = node.and_then(|id| u64::try_from(id).ok()).map(NodeId::new);
+        let live = match (state, runner, node, finished) {
+            ("queued", None, None, None) => TaskState::Queued,
+            ("sent", Some(runner), None, None) => TaskState::Sent(runner),
+            ("begun", Some(runner), None, None) => TaskState::Begun(runner),
+            ("leaving", Some(runner), Some(node), None) => TaskState::Leaving(runner, node),
+            ("doubtful", None, Some(node), None) => TaskState::Doubtful(node),
+            ("away", None, Some(node), None) => TaskState::Away(node),
+            ("finished", _, _, Some(at)) => return Ok(Self::Finished(at)),
+            (other, ..) => return Err(Error::unreadable("the state of a task", other)),
+        };
+        Ok(Self::Live(live))
     }
+}
+
+/// How far a task has come, in columns.
+#[derive(Default)]
+pub(crate) struct ProgressColumns<'a> {
+    pub(crate) state: &'static str,
+    pub(crate) runner: Option<&'a Runner>,
+    pub(crate) finished: Option<i64>,
+    pub(crate) node: Option<i64>,
 }
 
 fn sequence(row: &NewRow) -> Result<Option<i64>, Error> {

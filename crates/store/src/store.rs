@@ -253,6 +253,18 @@ impl Store {
         Ok(mark.map(|columns| SyncMark::from_columns(node, columns)))
     }
 
+    /// How far the logs of all nodes were synchronised, each with the node's own id of its last
+    /// row that is stored here.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn sync_marks(&self) -> Result<Vec<(NodeId, i64)>, Error> {
+        let marks = read::marks(&self.readers).await?.into_iter();
+        let marks =
+            marks.filter_map(|(id, mark)| Some((NodeId::new(u64::try_from(id).ok()?), mark)));
+        Ok(marks.collect())
+    }
+
     /// How much there is. Counts whole tables: for a person who asks, not for every second.
     ///
     /// # Errors

@@ -46,6 +46,9 @@ conformance! {
     purging_spares_what_lives
     silent_sessions_are_purged
     ids_are_never_given_twice
+    rows_of_a_node_are_stored_once_with_its_mark
+    rows_of_a_node_end_what_was_sent_there_and_nothing_else
+    rows_are_filtered_by_their_node_and_purged_with_their_origin
     closing_writes_what_waits
 }
 

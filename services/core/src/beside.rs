@@ -90,14 +90,9 @@ impl Beside {
         let (store, done) = (self.store.clone(), self.done.clone());
         let (node, limit) = (self.node, self.getlog_limit);
         tokio::spawn(async move {
-            let mut filter = Filter::from_getlog(&query.filter);
+            let mut filter = Filter::from_getlog(&query.filter, node);
             filter.limit = filter.limit.min(limit);
-            let found = match query.filter.node {
-                // Rows of other nodes have not come here.
-                Some(other) if other != node => Ok(gorgone_store::Page::default()),
-                _ => store.history(&filter).await,
-            };
-            let answer = match found {
+            let answer = match store.history(&filter).await {
                 Ok(page) if page.rows.is_empty() && query.waiter.is_some() => None,
                 Ok(page) => {
                     let page = log::Page {

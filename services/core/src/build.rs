@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, bail};
 use gorgone_crypto::{PrivateKey, PublicKey};
+use gorgone_protocol::request::nodes::NodeKind;
 use gorgone_protocol::{Action, Endpoint};
 use gorgone_routing::{Restored, Router, Settings};
 use gorgone_runtime::Context;
@@ -32,6 +33,7 @@ impl Core {
         let restored = Restored {
             tasks: store.live_tasks().await?,
             nodes: store.nodes().await?,
+            marks: store.sync_marks().await?,
             leases: store.leases().await?,
         };
         tracing::debug!(
@@ -129,6 +131,11 @@ fn settings(
     if config.modules.action.enable {
         expected_actions.extend([Action::Command, Action::EngineCommand]);
     }
+    let mut expected_carries = Vec::new();
+    let others = &config.modules.others;
+    if others.get("proxy").is_some_and(|proxy| proxy.enable) {
+        expected_carries.push(NodeKind::PushZmq);
+    }
     let mut endpoints = BTreeMap::from([("internal", core.internal.to_string())]);
     if let Some(external) = &core.external {
         endpoints.insert("external", external.to_string());
@@ -139,6 +146,7 @@ fn settings(
         thumbprint,
         endpoints,
         expected_actions,
+        expected_carries,
         default_ttl: core.limits.default_ttl,
         max_tasks: core.limits.max_tasks,
         max_task_bytes: core.limits.max_task_bytes,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gorgone_crypto::PublicKey;
 use gorgone_protocol::{
-    Answer, DecodeError, Dialect, Headers, Identity, Moment, NodeId, Token, decode,
+    Answer, DecodeError, Dialect, Headers, Identity, Moment, NodeId, Token, decode, decode_answer,
 };
 use gorgone_routing::{Caller, Event, Origin, Router};
 use gorgone_runtime::{Clock, Context, LogHandle};
@@ -289,8 +289,16 @@ impl Core {
                 };
                 self.router.handle(event, now);
             }
-            // A module acknowledges something: nobody waits for it.
-            Err(_) if matches!(from, Origin::Module(_)) && text.starts_with(b"[ACK]") => {}
+            // A module answers; where it acknowledges something, nobody waits for it.
+            Err(_)
+                if text.starts_with(b"[ACK]")
+                    && let Origin::Module(module) = &from =>
+            {
+                if let Ok(answer) = decode_answer(text) {
+                    let from = module.clone();
+                    self.router.handle(Event::Answered { from, answer }, now);
+                }
+            }
             Err(error) => {
                 tracing::debug!(from = %from.to_text(), %error, "request not well formed");
                 let token = match error {

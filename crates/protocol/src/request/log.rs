@@ -24,6 +24,8 @@ pub struct Row {
     pub ctime: i64,
     /// JSON text.
     pub data: String,
+    /// The node that it was fetched from; none where it was written on the node that tells it.
+    pub node: Option<NodeId>,
 }
 
 /// Rows of the history, as an answer to GETLOG holds them.
@@ -134,7 +136,7 @@ impl GetLog {
         })
     }
 
-    /// Whether at least one of the seed's five filters is set; without one the request is
+    /// Whether at least one of the seed's five filters is set, or that of the node; without one the request is
     /// refused.
     #[must_use]
     pub const fn has_filter(&self) -> bool {
@@ -143,6 +145,7 @@ impl GetLog {
             || self.ctime.is_some()
             || self.etime.is_some()
             || self.id.is_some()
+            || self.node.is_some()
     }
 
     /// Writes the body.
@@ -190,6 +193,8 @@ pub(super) struct RowOut<'a> {
     etime: i64,
     ctime: i64,
     data: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<NodeId>,
 }
 
 impl<'a> RowOut<'a> {
@@ -201,6 +206,7 @@ impl<'a> RowOut<'a> {
             etime: row.etime,
             ctime: row.ctime,
             data: &row.data,
+            node: row.node,
         }
     }
 }
@@ -220,6 +226,8 @@ pub(super) struct RowIn {
     ctime: Option<i64>,
     #[serde(default)]
     data: Value,
+    #[serde(default)]
+    node: Option<NodeId>,
 }
 
 impl RowIn {
@@ -234,6 +242,7 @@ impl RowIn {
                 Value::String(text) => text,
                 other => other.to_string(),
             },
+            node: self.node,
         }
     }
 }

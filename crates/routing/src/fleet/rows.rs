@@ -12,7 +12,7 @@ use crate::{Fetched, Record, Written};
 impl Router {
     /// Takes PUTROWS.
     pub(crate) fn put_rows(&mut self, from: Origin, token: Token, data: &Data) {
-        let put = match PutRows::decode(data) {
+        let mut put = match PutRows::decode(data) {
             Ok(put) => put,
             Err(error) => return self.refuse(from, Some(token), &error.to_string()),
         };
@@ -28,6 +28,8 @@ impl Router {
         if put.after < mark {
             return self.wrong_mark((from, token), node, mark);
         }
+        // A node that also fetches ours does not bring them back.
+        put.rows.retain(|row| row.node != Some(self.settings.node));
         let after = After::Fetched {
             node,
             upto: put.upto,

@@ -109,6 +109,7 @@ impl Store {
             etime: row.etime,
             ctime: row.ctime,
             data: row.data,
+            node: None,
         });
         Written::Row(id)
     }

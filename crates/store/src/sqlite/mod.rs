@@ -1,6 +1,7 @@
 //! SQLite: the database of one host, in one file.
 
 mod bucket;
+pub(crate) mod fetched;
 pub(crate) mod open;
 pub(crate) mod purge;
 pub(crate) mod read;

@@ -21,6 +21,10 @@ const MIGRATIONS: &[(&str, &str)] = &[
         "state",
         include_str!("../../../../schema/sqlite/0003_state.sql"),
     ),
+    (
+        "fleet",
+        include_str!("../../../../schema/sqlite/0004_fleet.sql"),
+    ),
 ];
 
 /// The first bytes of every SQLite database.

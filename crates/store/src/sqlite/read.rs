@@ -2,15 +2,15 @@
 
 use std::collections::VecDeque;
 
-use gorgone_protocol::{Action, Code, Data, Dialect, Target, Token};
+use gorgone_protocol::{Action, Code, Data, Dialect, NodeId, Target, Token};
 use gorgone_routing::{Row, Task};
 use gorgone_session::StoredSession;
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqlitePoolOptions, SqliteRow};
 use sqlx::{Arguments as _, AssertSqlSafe, Row as _, SqlitePool};
 
 use super::write::standing_from_row;
-use crate::change::SyncMark;
-use crate::history::{Filter, Page};
+use crate::change::{SyncMark, column_id};
+use crate::history::{Filter, Page, RowsOf};
 use crate::plan::{Progress, Standing, code_column};
 use crate::session::Columns;
 use crate::store::{Stats, TaskStatus};
@@ -36,7 +36,7 @@ pub(crate) fn pool(options: &Options, connect: SqliteConnectOptions) -> SqlitePo
 
 pub(crate) async fn history(pool: &SqlitePool, filter: &Filter) -> Result<Page, Error> {
     let limit = i64::from(filter.limit.clamp(1, Filter::MAX_LIMIT));
-    let (sql, mut arguments) = history_query(filter, choose_index(pool, filter).await?);
+    let (sql, mut arguments) = history_query(filter, choose_index(pool, filter).await?)?;
     // One more than asked for tells whether there are more.
     for number in [
         limit + 1,
@@ -55,6 +55,7 @@ pub(crate) async fn history(pool: &SqlitePool, filter: &Filter) -> Result<Page, 
         let token: Option<String> = row.try_get(1)?;
         let data: Option<String> = row.try_get(5)?;
         let code: Option<i64> = row.try_get(2)?;
+        let node: Option<i64> = row.try_get(7)?;
         let row = Row {
             id: row.try_get(0)?,
             token: token.unwrap_or_default(),
@@ -62,6 +63,7 @@ pub(crate) async fn history(pool: &SqlitePool, filter: &Filter) -> Result<Page, 
             etime: row.try_get::<Option<i64>, _>(3)?.unwrap_or_default(),
             ctime: row.try_get::<Option<i64>, _>(4)?.unwrap_or_default(),
             data: data.unwrap_or_default(),
+            node: node.and_then(|id| u64::try_from(id).ok()).map(NodeId::new),
         };
         if filter.newest {
             rows.push_front(row);
@@ -108,7 +110,7 @@ async fn choose_index(pool: &SqlitePool, filter: &Filter) -> Result<&'static str
 }
 
 /// The page is chosen by ids and lengths first, so that never more than it may hold is read.
-fn history_query(filter: &Filter, index: &str) -> (String, SqliteArguments) {
+fn history_query(filter: &Filter, index: &str) -> Result<(String, SqliteArguments), Error> {
     let mut arguments = SqliteArguments::default();
     let mut conditions = Vec::new();
     // The most selective filter has the index; a plus keeps SQLite, which has no statistics,
@@ -151,6 +153,23 @@ fn history_query(filter: &Filter, index: &str) -> (String, SqliteArguments) {
         condition("etime", ">=", &mut indexed);
         arguments.add(etime).ok();
     }
+    match filter.rows_of {
+        None => {}
+        Some(RowsOf::Here) => conditions.push(
+            "NOT EXISTS (SELECT 1 FROM gorgone_history_node n WHERE n.id = gorgone_history.id)"
+                .to_owned(),
+        ),
+        Some(RowsOf::Node(node)) => {
+            conditions.push(
+                "EXISTS (SELECT 1 FROM gorgone_history_node n \
+                 WHERE n.id = gorgone_history.id AND n.node = ?)"
+                    .to_owned(),
+            );
+            arguments
+                .add(column_id(node)?)
+                .map_err(sqlx::Error::Encode)?;
+        }
+    }
     let conditions = match conditions.is_empty() {
         true => String::new(),
         false => format!("WHERE {}", conditions.join(" AND ")),
@@ -162,16 +181,17 @@ fn history_query(filter: &Filter, index: &str) -> (String, SqliteArguments) {
          ORDER BY id {order} LIMIT ?), \
          sums AS (SELECT id, sum(size) OVER w AS total, row_number() OVER w AS number, \
          (SELECT count(*) FROM page) AS matching FROM page WINDOW w AS (ORDER BY id {order})) \
-         SELECT h.id, h.token, h.code, h.etime, h.ctime, h.data, matching FROM sums \
+         SELECT h.id, h.token, h.code, h.etime, h.ctime, h.data, matching, n.node FROM sums \
          CROSS JOIN gorgone_history h ON h.id = sums.id \
+         LEFT JOIN gorgone_history_node n ON n.id = h.id \
          WHERE (number = 1 OR total <= ?) AND number <= ? ORDER BY number"
     );
-    (sql, arguments)
+    Ok((sql, arguments))
 }
 
 const TASK_COLUMNS: &str = "SELECT id, token, action, target, data, origin, accepted_ms, \
-     expires_ms, state, runner, runner_epoch, attempt, retries, last_sequence, finished \
-     FROM gorgone_task";
+     expires_ms, state, runner, runner_epoch, attempt, retries, last_sequence, finished, \
+     node FROM gorgone_task";
 
 pub(crate) async fn live_tasks(pool: &SqlitePool) -> Result<Vec<Task>, Error> {
     let mut tasks = Vec::new();
@@ -264,6 +284,15 @@ pub(crate) async fn mark(pool: &SqlitePool, node: i64) -> Result<Option<(i64, i6
     let row = sqlx::query(sql).bind(node).fetch_optional(pool).await?;
     row.map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
         .transpose()
+}
+
+pub(crate) async fn marks(pool: &SqlitePool) -> Result<Vec<(i64, i64)>, Error> {
+    let sql = "SELECT id, coalesce(max(last_id), 0) FROM gorgone_synchistory \
+               WHERE id IS NOT NULL GROUP BY id ORDER BY id";
+    let rows = sqlx::query(sql).fetch_all(pool).await?;
+    rows.iter()
+        .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+        .collect()
 }
 
 impl SyncMark {

@@ -7,7 +7,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqliteConnection};
 
 use super::bucket::{Bucket, LARGEST};
-use super::state;
+use super::{fetched, state};
+use crate::fetched::nodes;
 use crate::plan::{Known, Place, Plan, Progress, Standing, code_column, leases, tokens};
 use crate::session::{SessionChange, dialect_column};
 use crate::{Change, Error};
@@ -26,8 +27,7 @@ struct Statements {
     insert_rows: Bucket,
     put_nodes: Bucket,
     drop_nodes: Bucket,
-    drop_marks: Bucket,
-    insert_marks: Bucket,
+    fetched: fetched::Statements,
     drop_identities: Bucket,
     drop_sessions: Bucket,
     insert_identities: Bucket,
@@ -43,22 +43,22 @@ impl Statements {
         Self {
             tasks: Bucket::new(
                 "SELECT token, id, digest, state, runner, runner_epoch, attempt, retries, \
-                 last_sequence, finished FROM gorgone_task WHERE token IN (",
+                 last_sequence, finished, node FROM gorgone_task WHERE token IN (",
                 "?",
                 ")",
             ),
             insert_tasks: insert(
                 "INSERT INTO gorgone_task (token, digest, action, target, data, origin, \
                  accepted_ms, expires_ms, state, runner, runner_epoch, attempt, retries, \
-                 last_sequence, finished)",
-                15,
+                 last_sequence, finished, node)",
+                16,
             ),
             update_tasks: Bucket::new(
                 "UPDATE gorgone_task SET state = v.column2, runner = v.column3, \
                  runner_epoch = v.column4, attempt = v.column5, retries = v.column6, \
-                 last_sequence = v.column7, finished = v.column8, \
+                 last_sequence = v.column7, finished = v.column8, node = v.column9, \
                  data = CASE WHEN v.column8 IS NULL THEN data END FROM (VALUES ",
-                "(?,?,?,?,?,?,?,?)",
+                "(?,?,?,?,?,?,?,?,?)",
                 ") AS v WHERE gorgone_task.id = v.column1",
             ),
             insert_rows: insert(
@@ -67,8 +67,7 @@ impl Statements {
             ),
             put_nodes: insert("INSERT OR REPLACE INTO gorgone_node (id, definition)", 2),
             drop_nodes: Bucket::new("DELETE FROM gorgone_node WHERE id IN (", "?", ")"),
-            drop_marks: Bucket::new("DELETE FROM gorgone_synchistory WHERE id IN (", "?", ")"),
-            insert_marks: insert("INSERT INTO gorgone_synchistory (id, ctime, last_id)", 3),
+            fetched: fetched::Statements::new(),
             drop_identities: Bucket::new(
                 "DELETE FROM gorgone_identity WHERE identity IN (",
                 "?",
@@ -188,9 +187,11 @@ async fn transaction(
         .await?;
     let tokens = tokens(group.iter().flat_map(|batch| batch.iter()));
     let leases = leases(group.iter().flat_map(|batch| batch.iter()));
+    let nodes = nodes(group.iter().flat_map(|batch| batch.iter()))?;
     let mut plan = Plan::new(
         load(connection, statements, &tokens).await?,
         state::load(connection, &statements.state, &leases).await?,
+        fetched::load(connection, &nodes).await?,
     );
     let mut answers = Vec::with_capacity(group.len());
     for batch in group {
@@ -201,7 +202,7 @@ async fn transaction(
     write_tasks(connection, statements, &plan).await?;
     let first = write_rows(connection, statements, &plan).await?;
     write_nodes(connection, statements, &plan).await?;
-    write_marks(connection, statements, &plan).await?;
+    fetched::write(connection, &statements.fetched, &plan, first).await?;
     write_sessions(connection, statements, &plan).await?;
     state::write(connection, &statements.state, &plan).await?;
     sqlx::query("COMMIT").execute(&mut *connection).await?;
@@ -246,7 +247,7 @@ fn known_from_row(row: &SqliteRow) -> Result<Known, Error> {
     })
 }
 
-/// Reads `state, runner, runner_epoch, attempt, retries, last_sequence, finished`, which stand
+/// Reads `state, runner, runner_epoch, attempt, retries, last_sequence, finished, node`, which stand
 /// from the column `at` on.
 pub(crate) fn standing_from_row(row: &SqliteRow, at: usize) -> Result<Standing, Error> {
     let instance: Option<String> = row.try_get(at + 1)?;
@@ -255,7 +256,12 @@ pub(crate) fn standing_from_row(row: &SqliteRow, at: usize) -> Result<Standing, 
         .zip(epoch)
         .map(|(instance, epoch)| Runner { instance, epoch });
     Ok(Standing {
-        progress: Progress::from_columns(row.try_get(at)?, runner, row.try_get(at + 6)?)?,
+        progress: Progress::from_columns(
+            row.try_get(at)?,
+            runner,
+            row.try_get(at + 6)?,
+            row.try_get(at + 7)?,
+        )?,
         attempt: row.try_get(at + 3)?,
         retries: row.try_get(at + 4)?,
         last_sequence: row.try_get(at + 5)?,
@@ -275,23 +281,24 @@ async fn write_tasks(
                 continue;
             };
             let standing = &known.standing;
-            let (state, runner, finished) = standing.progress.columns();
+            let columns = standing.progress.columns();
             query = query
                 .bind(task.token.as_str())
                 .bind(known.digest.as_slice())
                 .bind(task.action.name())
                 .bind(task.target.to_string())
-                .bind(finished.is_none().then(|| task.data.as_str()))
+                .bind(columns.finished.is_none().then(|| task.data.as_str()))
                 .bind(&task.origin)
                 .bind(task.accepted_ms)
                 .bind(task.expires_ms)
-                .bind(state)
-                .bind(runner.map(|runner| &runner.instance))
-                .bind(runner.map(|runner| &runner.epoch))
+                .bind(columns.state)
+                .bind(columns.runner.map(|runner| &runner.instance))
+                .bind(columns.runner.map(|runner| &runner.epoch))
                 .bind(standing.attempt)
                 .bind(standing.retries)
                 .bind(standing.last_sequence)
-                .bind(finished);
+                .bind(columns.finished)
+                .bind(columns.node);
         }
         query.execute(&mut *connection).await?;
     }
@@ -306,16 +313,17 @@ async fn write_tasks(
     for chunk in changed.chunks(LARGEST) {
         let mut query = sqlx::query(statements.update_tasks.sql(chunk.len()));
         for (id, standing) in chunk {
-            let (state, runner, finished) = standing.progress.columns();
+            let columns = standing.progress.columns();
             query = query
                 .bind(id)
-                .bind(state)
-                .bind(runner.map(|runner| &runner.instance))
-                .bind(runner.map(|runner| &runner.epoch))
+                .bind(columns.state)
+                .bind(columns.runner.map(|runner| &runner.instance))
+                .bind(columns.runner.map(|runner| &runner.epoch))
                 .bind(standing.attempt)
                 .bind(standing.retries)
                 .bind(standing.last_sequence)
-                .bind(finished);
+                .bind(columns.finished)
+                .bind(columns.node);
         }
         query.execute(&mut *connection).await?;
     }
@@ -350,11 +358,11 @@ async fn write_rows(
         for row in chunk {
             query = query
                 .bind(id)
-                .bind(&row.token)
+                .bind(row.token)
                 .bind(code_column(row.code))
                 .bind(row.etime)
                 .bind(row.ctime)
-                .bind(&row.data);
+                .bind(&*row.data);
             id += 1;
         }
         query.execute(&mut *connection).await?;
@@ -384,29 +392,6 @@ async fn write_nodes(
         .iter()
         .filter_map(|(id, definition)| definition.is_none().then_some(*id));
     delete(connection, &statements.drop_nodes, dropped).await
-}
-
-async fn write_marks(
-    connection: &mut SqliteConnection,
-    statements: &Statements,
-    plan: &Plan<'_>,
-) -> Result<(), Error> {
-    // The seed's table has no unique index to replace by.
-    delete(
-        connection,
-        &statements.drop_marks,
-        plan.marks.keys().copied(),
-    )
-    .await?;
-    let marks: Vec<_> = plan.marks.iter().collect();
-    for chunk in marks.chunks(LARGEST) {
-        let mut query = sqlx::query(statements.insert_marks.sql(chunk.len()));
-        for (id, mark) in chunk {
-            query = query.bind(*id).bind(mark.ctime).bind(mark.last_id);
-        }
-        query.execute(&mut *connection).await?;
-    }
-    Ok(())
 }
 
 async fn write_sessions(

@@ -7,8 +7,14 @@ use gorgone_routing::{NewRow, Record, Runner, Task, TaskState, Written};
 use gorgone_session::{Record as SessionRecord, StoredSession};
 use gorgone_store::{Change, Error, Filter, PurgeOptions, Store, SyncMark, TaskStatus};
 
+mod fleet;
 mod state;
 
+pub(crate) use fleet::{
+    rows_are_filtered_by_their_node_and_purged_with_their_origin,
+    rows_of_a_node_are_stored_once_with_its_mark,
+    rows_of_a_node_end_what_was_sent_there_and_nothing_else,
+};
 pub(crate) use state::{
     a_lease_has_one_holder_after_another, state_is_read_in_sorted_pages,
     state_is_written_under_the_current_fence_only,

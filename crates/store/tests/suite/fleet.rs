@@ -1,0 +1,216 @@
+//! Tasks of other nodes, and their rows.
+
+use gorgone_protocol::request::log::{GetLog, Row};
+use gorgone_protocol::{Code, NodeId};
+use gorgone_routing::{Fetched, Record, Runner, TaskState, Written};
+use gorgone_store::{Change, Filter, PurgeOptions, RowsOf, Store, TaskStatus};
+
+use super::{accept, advance, finish, note, of, put, row, token};
+
+const NODE: NodeId = NodeId::new(4);
+
+fn said(id: i64, text: &str, code: Code) -> Row {
+    Row {
+        id,
+        token: text.to_owned(),
+        code,
+        etime: 50,
+        ctime: 60,
+        data: format!(r#"{{"said":{id}}}"#),
+        node: None,
+    }
+}
+
+fn page(node: NodeId, after: i64, upto: i64, rows: Vec<Row>) -> Change {
+    Change::Routing(Record::Fetched(Fetched {
+        node,
+        after,
+        upto,
+        at: 200,
+        rows,
+    }))
+}
+
+async fn ends(store: &Store, text: &str) -> usize {
+    let page = store.history(&of(text)).await.unwrap();
+    page.rows
+        .iter()
+        .filter(|row| row.code.is_terminal())
+        .count()
+}
+
+pub(crate) async fn rows_of_a_node_are_stored_once_with_its_mark(open: &impl AsyncFn() -> Store) {
+    let store = open().await;
+    let first = vec![said(1, "a", Code::Proceed), said(3, "a", Code::Ok)];
+    let none = Written::Fetched { ended: Vec::new() };
+    // In one group: a page, the same again, and the next.
+    let written = store
+        .write(vec![
+            page(NODE, 0, 3, first.clone()),
+            page(NODE, 0, 3, first.clone()),
+            page(NODE, 3, 9, vec![said(5, "b", Code::Ko)]),
+            page(NodeId::new(5), 0, 1, vec![said(1, "a", Code::Ok)]),
+        ])
+        .await;
+    let expected = vec![none.clone(), Written::Mark(3), none.clone(), none.clone()];
+    assert_eq!(written, Ok(expected));
+    store.close().await.unwrap();
+    let store = open().await;
+    let late = store.write(vec![page(NODE, 3, 9, vec![said(5, "b", Code::Ko)])]);
+    assert_eq!(late.await, Ok(vec![Written::Mark(9)]));
+    let gap = store.write(vec![page(NODE, 20, 30, Vec::new())]).await;
+    assert_eq!(gap, Ok(vec![Written::Mark(9)]));
+    let empty = store.write(vec![page(NODE, 9, 12, Vec::new())]).await;
+    assert_eq!(empty, Ok(vec![none]));
+    let marks = store.sync_marks().await.unwrap();
+    assert_eq!(marks, [(NODE, 12), (NodeId::new(5), 1)]);
+    let all = store.history(&Filter::default()).await.unwrap().rows;
+    let told: Vec<_> = all
+        .iter()
+        .map(|row| (row.token.as_str(), row.code, row.node.map(NodeId::get)))
+        .collect();
+    let expected = [
+        ("a", Code::Proceed, Some(4)),
+        ("a", Code::Ok, Some(4)),
+        ("b", Code::Ko, Some(4)),
+        ("a", Code::Ok, Some(5)),
+    ];
+    assert_eq!(told, expected);
+    assert_eq!((all[0].etime, all[0].ctime), (50, 200));
+    assert_eq!(all[0].data, r#"{"said":1}"#);
+}
+
+pub(crate) async fn rows_of_a_node_end_what_was_sent_there_and_nothing_else(
+    open: &impl AsyncFn() -> Store,
+) {
+    let store = open().await;
+    let runner = Runner {
+        instance: "proxy-1".to_owned(),
+        epoch: "7".to_owned(),
+    };
+    let states = [
+        ("here", TaskState::Queued),
+        ("leaving", TaskState::Leaving(runner, NODE)),
+        ("doubtful", TaskState::Doubtful(NODE)),
+        ("away", TaskState::Away(NODE)),
+        ("elsewhere", TaskState::Away(NodeId::new(5))),
+    ];
+    let mut rows = vec![said(1, "over", Code::Ok), said(2, "", Code::Ko)];
+    store
+        .write(vec![accept("over"), finish("over")])
+        .await
+        .unwrap();
+    for (id, (name, state)) in (10..).zip(&states) {
+        let changes = vec![accept(name), advance(name, state.clone(), 1)];
+        store.write(changes).await.unwrap();
+        rows.push(said(id, name, Code::Ok));
+    }
+    store.close().await.unwrap();
+    let store = open().await;
+    let live: Vec<TaskState> = store
+        .live_tasks()
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|t| t.state)
+        .collect();
+    assert_eq!(live, states.map(|(_, state)| state));
+    rows.push(said(20, "away", Code::Ok));
+    let written = store.write(vec![page(NODE, 0, 20, rows)]).await.unwrap();
+    let ended = ["leaving", "doubtful", "away"].map(token).into();
+    assert_eq!(written, [Written::Fetched { ended }]);
+    for (name, count) in [
+        ("here", 0),
+        ("elsewhere", 0),
+        ("over", 1),
+        ("away", 1),
+        ("leaving", 1),
+    ] {
+        assert_eq!(ends(&store, name).await, count, "{name}");
+    }
+    // What came late is told all the same.
+    let late = store
+        .history(&of("over"))
+        .await
+        .unwrap()
+        .rows
+        .pop()
+        .unwrap();
+    assert_eq!((late.code, late.node), (Code::Proceed, Some(NODE)));
+    for part in [r#""late":true"#, r#""code":1"#, r#""data":{"said":1}"#] {
+        assert!(late.data.contains(part), "{}", late.data);
+    }
+    assert!(matches!(
+        store.task(&token("away")).await.unwrap(),
+        Some(TaskStatus::Finished { at: 200 })
+    ));
+    // Nothing ends it a second time.
+    let again = store
+        .write(vec![finish("away"), note(row("away", Code::Proceed))])
+        .await;
+    assert!(matches!(
+        again.as_deref(),
+        Ok([Written::Ignored, Written::Row(_)])
+    ));
+}
+
+pub(crate) async fn rows_are_filtered_by_their_node_and_purged_with_their_origin(
+    open: &impl AsyncFn() -> Store,
+) {
+    let store = open().await;
+    let mut own = row("own", Code::Ok);
+    own.ctime = 300;
+    store.write(vec![put(own)]).await.unwrap();
+    store
+        .write(vec![page(
+            NODE,
+            0,
+            2,
+            vec![said(1, "t", Code::Ok), said(2, "t", Code::Ok)],
+        )])
+        .await
+        .unwrap();
+    store
+        .write(vec![page(
+            NodeId::new(5),
+            0,
+            1,
+            vec![said(1, "t", Code::Ok)],
+        )])
+        .await
+        .unwrap();
+    let count = async |rows_of| {
+        let filter = Filter {
+            rows_of: Some(rows_of),
+            ..Filter::default()
+        };
+        store.history(&filter).await.unwrap().rows.len()
+    };
+    assert_eq!(count(RowsOf::Here).await, 1);
+    assert_eq!(count(RowsOf::Node(NODE)).await, 2);
+    assert_eq!(count(RowsOf::Node(NodeId::new(9))).await, 0);
+    let asked = |id| GetLog {
+        node: Some(NodeId::new(id)),
+        ..GetLog::default()
+    };
+    let own = NodeId::new(1);
+    assert_eq!(
+        Filter::from_getlog(&asked(1), own).rows_of,
+        Some(RowsOf::Here)
+    );
+    assert_eq!(
+        Filter::from_getlog(&asked(4), own).rows_of,
+        Some(RowsOf::Node(NODE))
+    );
+    let old = PurgeOptions {
+        history_before: 250,
+        sessions_before: 0,
+    };
+    assert_eq!(store.purge(old).await.unwrap().rows, 3);
+    assert_eq!(count(RowsOf::Node(NODE)).await, 0);
+    // The mark stays: what was purged does not come again.
+    let again = store
+        .write(vec![page(NODE, 0, 2, vec![said(1, "t", Code::Ok)])])
+        .await;
+    assert_eq!(again, Ok(vec![Written::Mark(2)]));
+}
