@@ -8,16 +8,13 @@
 )]
 mod desk;
 
-use gorgone_protocol::request::log::Row;
-use gorgone_protocol::request::node_state::{LinkState, NodeState};
-use gorgone_protocol::request::nodes::NodeKind;
-use gorgone_protocol::request::owned::OwnedNodes;
-use gorgone_protocol::request::put_rows::PutRows;
+use gorgone_protocol::request::node_state::LinkState;
 use gorgone_protocol::{Action, Answer, Code, Data, Identity, NodeId, Status};
-use gorgone_routing::{Event, Record, Restored, Runner, Settings, Task, TaskState, Written};
-use serde_json::{Value, json};
+use gorgone_routing::{Event, Record, Restored, Runner, Task, TaskState, Written};
+use serde_json::json;
 
-use desk::{Desk, settings, token};
+use desk::fleet::{fleet, fleet_settings};
+use desk::{Desk, token};
 
 fn ok(words: &str) -> (Status, String) {
     (Status::Ok, words.to_owned())
@@ -25,121 +22,6 @@ fn ok(words: &str) -> (Status, String) {
 
 fn nok(words: &str) -> (Status, String) {
     (Status::Nok, words.to_owned())
-}
-
-fn fleet_settings() -> Settings {
-    Settings {
-        expected_carries: vec![NodeKind::PushZmq],
-        node_window: 3,
-        max_node_tasks: 5,
-        ..settings()
-    }
-}
-
-/// Says things that proxies and nodes say.
-trait Fleet {
-    fn registers(&mut self, nodes: &Value);
-    fn proxy(&mut self, name: &str, epoch: &str);
-    fn state(&mut self, proxy: &str, id: u64, state: LinkState, about: fn(&mut NodeState));
-    fn up(&mut self, proxy: &str, id: u64);
-    fn carried(&mut self, proxy: &str, subject: &str, id: u64, attempt: u32, outcome: &str);
-    fn rows(&mut self, proxy: &str, id: u64, after: i64, rows: &[(i64, &str, Code)]);
-    fn tasks(&mut self, proxy: &str) -> Vec<(String, u32, u64)>;
-    fn owned(&mut self, proxy: &str) -> Vec<OwnedNodes>;
-    fn status(&mut self) -> Value;
-}
-
-impl Fleet for Desk {
-    fn registers(&mut self, nodes: &Value) {
-        let body = json!({ "nodes": nodes }).to_string();
-        self.client("admin", "REGISTERNODES", "", &body);
-        self.stored();
-        assert_eq!(self.answer_to("admin"), ok("nodes registered"));
-    }
-
-    fn proxy(&mut self, name: &str, epoch: &str) {
-        let body = json!({ "actions": [], "carries": ["push_zmq"], "epoch": epoch });
-        self.module(name, "PROXYREADY", &body.to_string());
-        assert_eq!(self.answer_to(name).0, Status::Ok);
-    }
-
-    fn state(&mut self, proxy: &str, id: u64, state: LinkState, about: fn(&mut NodeState)) {
-        let mut link: NodeState =
-            serde_json::from_value(json!({ "id": id, "state": state, "since": 7 })).unwrap();
-        about(&mut link);
-        self.module(proxy, "NODESTATE", &json!(link).to_string());
-    }
-
-    fn up(&mut self, proxy: &str, id: u64) {
-        self.state(proxy, id, LinkState::Up, |link| link.dedups = Some(true));
-    }
-
-    fn carried(&mut self, proxy: &str, subject: &str, id: u64, attempt: u32, outcome: &str) {
-        let body = json!({ "token": subject, "node": id, "attempt": attempt, "outcome": outcome,
-            "message": "says the node" });
-        self.module(proxy, "CARRIED", &body.to_string());
-    }
-
-    fn rows(&mut self, proxy: &str, id: u64, after: i64, rows: &[(i64, &str, Code)]) {
-        let rows: Vec<Row> = rows
-            .iter()
-            .map(|(id, token, code)| Row {
-                id: *id,
-                token: (*token).to_owned(),
-                code: *code,
-                etime: 1,
-                ctime: 1,
-                data: "{}".to_owned(),
-                node: None,
-            })
-            .collect();
-        let put = PutRows {
-            node: NodeId::new(id),
-            after,
-            upto: rows.last().map_or(after, |row| row.id),
-            rows,
-        };
-        self.module(proxy, "PUTROWS", put.encode().as_str());
-    }
-
-    fn tasks(&mut self, proxy: &str) -> Vec<(String, u32, u64)> {
-        self.told(proxy)
-            .into_iter()
-            .filter(|(message, _)| message.action == Action::Command)
-            .map(|(message, headers)| {
-                let token = message.token.unwrap().as_str().to_owned();
-                (token, headers.attempt.unwrap(), headers.via.unwrap().get())
-            })
-            .collect()
-    }
-
-    fn owned(&mut self, proxy: &str) -> Vec<OwnedNodes> {
-        self.told(proxy)
-            .into_iter()
-            .filter(|(message, _)| message.action == Action::Nodes)
-            .map(|(message, _)| message.data.decode().unwrap())
-            .collect()
-    }
-
-    fn status(&mut self) -> Value {
-        self.client("reader", "CONSTATUS", "", "{}");
-        let data = self.last_data_to("reader");
-        data["data"].clone()
-    }
-}
-
-/// A desk with one proxy and nodes 4 and 5 that are up; 6 and 7 are behind 4.
-fn fleet() -> Desk {
-    let mut desk = Desk::with(fleet_settings(), Restored::default());
-    desk.registers(&json!([
-        { "id": 4, "type": "push_zmq", "address": "10.0.0.4", "nodes": [6, 7] },
-        { "id": 5, "type": "push_zmq", "address": "10.0.0.5" },
-    ]));
-    desk.proxy("p1", "1");
-    desk.up("p1", 4);
-    desk.up("p1", 5);
-    desk.told("p1");
-    desk
 }
 
 fn task(own: &str, attempt: u32, via: u64) -> (String, u32, u64) {

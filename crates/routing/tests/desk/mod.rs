@@ -1,5 +1,7 @@
 //! A router on a desk: hand it events one by one, and look at what it wants done.
 
+pub mod fleet;
+
 use std::time::Duration;
 
 use gorgone_protocol::request::cancel::Cancel;
