@@ -58,6 +58,7 @@ fn answer_says_whether_there_is_more_and_whether_the_token_lives() {
             etime: 1,
             ctime: 2,
             data: r#"{"a":"é"}"#.to_owned(),
+            node: None,
         }],
         more: true,
         live: Some(false),
