@@ -1,16 +1,18 @@
 //! Times as people write and read them: local, or as an age.
 
-use chrono::{DateTime, Days, Local, NaiveDate, NaiveDateTime, NaiveTime, TimeZone};
+use jiff::civil::{Date, DateTime, Time};
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
 
 /// Seconds since 1970 as local time: `2026-11-03 14:05:01`.
 pub(crate) fn local(seconds: i64) -> String {
-    match DateTime::from_timestamp(seconds, 0) {
-        Some(time) => time
-            .with_timezone(&Local)
-            .format("%Y-%m-%d %H:%M:%S")
+    match Timestamp::from_second(seconds) {
+        Ok(time) => time
+            .to_zoned(TimeZone::system())
+            .strftime("%Y-%m-%d %H:%M:%S")
             .to_string(),
         // Further away than calendars reach: the number tells more than nothing.
-        None => seconds.to_string(),
+        Err(_) => seconds.to_string(),
     }
 }
 
@@ -26,7 +28,7 @@ pub(crate) fn length(seconds: i64) -> String {
 
 /// Seconds since 1970, now.
 pub(crate) fn now() -> i64 {
-    Local::now().timestamp()
+    Timestamp::now().as_second()
 }
 
 /// A point in time, read from the command line. See [`parse`] for the forms.
@@ -37,41 +39,38 @@ impl std::str::FromStr for PointArg {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        parse(text, &Local::now()).map(Self)
+        parse(text, &Zoned::now()).map(Self)
     }
 }
 
 /// Reads a point in time: seconds since 1970, an age (`90s`, `15m`, `1h30m`, `7d`, `2w`),
 /// `today`, `yesterday`, a time of today, a date, a date and time, or RFC 3339.
-fn parse<Z: TimeZone>(text: &str, now: &DateTime<Z>) -> Result<i64, String> {
+fn parse(text: &str, now: &Zoned) -> Result<i64, String> {
     let text = text.trim();
     if let Ok(seconds) = text.parse() {
         return Ok(seconds);
     }
     if let Some(age) = age(text) {
-        return Ok(now.timestamp().saturating_sub(age));
+        return Ok(now.timestamp().as_second().saturating_sub(age));
     }
-    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
-        return Ok(time.timestamp());
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Ok(time.as_second());
     }
-    let today = now.date_naive();
     let clock = |text: &str| {
         ["%H:%M:%S", "%H:%M"]
             .iter()
-            .find_map(|form| NaiveTime::parse_from_str(text, form).ok())
+            .find_map(|form| Time::strptime(form, text).ok())
     };
-    let date = |text: &str| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
-    let midnight = NaiveTime::MIN;
+    let date = |text: &str| Date::strptime("%Y-%m-%d", text).ok();
+    let midnight = |day: Date| day.to_datetime(Time::midnight());
     let at = match text {
-        "today" => Some(today.and_time(midnight)),
-        "yesterday" => today
-            .checked_sub_days(Days::new(1))
-            .map(|day| day.and_time(midnight)),
+        "today" => Some(midnight(now.date())),
+        "yesterday" => now.date().yesterday().ok().map(midnight),
         _ => match text.split_once([' ', 'T']) {
-            Some((day, time)) => date(day).zip(clock(time)).map(|(d, t)| d.and_time(t)),
+            Some((day, time)) => date(day).zip(clock(time)).map(|(d, t)| d.to_datetime(t)),
             None => clock(text)
-                .map(|time| today.and_time(time))
-                .or_else(|| date(text).map(|day| day.and_time(midnight))),
+                .map(|time| now.date().to_datetime(time))
+                .or_else(|| date(text).map(midnight)),
         },
     };
     at.and_then(|at| place(at, now)).ok_or_else(|| {
@@ -82,13 +81,10 @@ fn parse<Z: TimeZone>(text: &str, now: &DateTime<Z>) -> Result<i64, String> {
     })
 }
 
-/// The wall clock's time where `now` was read. Of an hour that comes twice the first is meant;
-/// one that is skipped does not exist.
-fn place<Z: TimeZone>(at: NaiveDateTime, now: &DateTime<Z>) -> Option<i64> {
-    let zone = now.timezone();
-    zone.from_local_datetime(&at)
-        .earliest()
-        .map(|time| time.timestamp())
+/// The wall clock's time where `now` was read. Of an hour that comes twice the first is meant.
+fn place(at: DateTime, now: &Zoned) -> Option<i64> {
+    let zoned = at.to_zoned(now.time_zone().clone()).ok()?;
+    Some(zoned.timestamp().as_second())
 }
 
 /// `1h30m` in seconds.
@@ -116,13 +112,15 @@ fn age(text: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::{length, parse};
-    use chrono::{DateTime, FixedOffset};
+    use jiff::Timestamp;
+    use jiff::tz::{Offset, TimeZone};
 
     #[test]
     fn points_in_time_are_read_as_people_write_them() {
-        let now: DateTime<FixedOffset> = "2026-11-03T14:05:01+01:00".parse().unwrap();
+        let now: Timestamp = "2026-11-03T14:05:01+01:00".parse().unwrap();
+        let now = now.to_zoned(TimeZone::fixed(Offset::constant(1)));
         let at = |text: &str| parse(text, &now);
-        let unix = |text: &str| Ok(text.parse::<DateTime<FixedOffset>>().unwrap().timestamp());
+        let unix = |text: &str| Ok(text.parse::<Timestamp>().unwrap().as_second());
         assert_eq!(at("1700000000"), Ok(1_700_000_000));
         assert_eq!(at("15m"), unix("2026-11-03T13:50:01+01:00"));
         assert_eq!(at("1h30m"), unix("2026-11-03T12:35:01+01:00"));
