@@ -26,7 +26,7 @@ unit: ## all tests; what they count is printed
 	cargo build --locked --workspace --bins
 	deploy/local/with-tools cargo test --locked --workspace -- --show-output
 
-fuzz: ## fuzz codec, handshake and configuration, a minute each (FUZZ_SECONDS=n for longer)
+fuzz: ## fuzz codec, handshake, configuration and jobs, a minute each (FUZZ_SECONDS=n for longer)
 	deploy/local/setup fuzz
 	deploy/local/fuzz
 

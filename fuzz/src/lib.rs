@@ -4,6 +4,7 @@
 //! targets/codec.rs           any text as message, answer and body; what is read can be written
 //! targets/handshake.rs       any sequence of frames, RSA outcomes, timeouts and clock jumps
 //! targets/configuration.rs   any YAML, environment and --set
+//! targets/definition.rs      any definition of a job, and any timespec
 //! ```
 //! A target fails by panicking, by taking longer than a few seconds, or by taking more memory
 //! than its input can justify. Seeds stand in `seeds/`; what the fuzzer finds out stays below

@@ -17,6 +17,11 @@ use crate::zone::Zones;
 const DAY: u64 = 86_400;
 const YEAR: u64 = 366 * DAY;
 
+/// Longest text of a field, in bytes; the parameters are not counted.
+const LONGEST: usize = 4096;
+/// So many things are told about a definition at most.
+const MOST_PROBLEMS: usize = 50;
+
 /// How long ago what is caught up with may have been due where a job does not say.
 pub(super) const CATCHUP_WINDOW: Duration = Duration::from_secs(DAY);
 /// How many runs are kept where a job does not say.
@@ -198,10 +203,14 @@ impl<'a> Fields<'a> {
     }
 
     fn problem(&self, name: &str, reason: impl Into<String>) {
-        self.problems.borrow_mut().push(FieldProblem {
-            field: format!("{}{name}", self.prefix),
-            reason: reason.into(),
-        });
+        let mut problems = self.problems.borrow_mut();
+        if problems.len() < MOST_PROBLEMS {
+            let name: String = name.chars().take(64).collect();
+            problems.push(FieldProblem {
+                field: format!("{}{name}", self.prefix),
+                reason: reason.into(),
+            });
+        }
     }
 
     /// The member; null and an empty text count as absent.
@@ -217,6 +226,10 @@ impl<'a> Fields<'a> {
     /// A text, or a number or truth value as it is written.
     fn text(&self, name: &'static str) -> Option<String> {
         match self.value(name)? {
+            Value::String(text) if text.len() > LONGEST => {
+                self.problem(name, format!("is longer than {LONGEST} bytes"));
+                None
+            }
             Value::String(text) => Some(text.trim().to_owned()),
             value @ (Value::Number(_) | Value::Bool(_)) => Some(value.to_string()),
             Value::Null | Value::Array(_) | Value::Object(_) => {
