@@ -69,6 +69,15 @@ impl Service {
         },
         workers: 2,
     };
+    /// gorgone-proxy. It has core's private key where a node's definition names none.
+    pub const PROXY: Self = Self {
+        name: "gorgone-proxy",
+        checks: Checks {
+            keys: true,
+            http: false,
+        },
+        workers: 0,
+    };
     /// gorgoned: it checks for all, and does little itself.
     pub const SUPERVISOR: Self = Self {
         name: "gorgoned",

@@ -17,6 +17,7 @@ mod httpserver;
 mod layer;
 mod modules;
 mod problem;
+mod proxy;
 mod rights;
 mod secret;
 mod section;
@@ -37,6 +38,7 @@ pub use cron::CronConfig;
 pub use httpserver::{Brake, HttpLimits, HttpServerConfig, TlsFiles};
 pub use modules::{DbCleanerConfig, ModulesConfig, OtherModule};
 pub use problem::{ConfigError, Place, Problem};
+pub use proxy::ProxyConfig;
 pub use secret::Secret;
 pub use subnet::Subnet;
 

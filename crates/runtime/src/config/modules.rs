@@ -10,6 +10,7 @@ use super::Checks;
 use super::action::{self, ActionConfig};
 use super::cron::{self, CronConfig};
 use super::httpserver::{self, HttpServerConfig};
+use super::proxy::{self, ProxyConfig};
 use super::section::{Reader, Section};
 
 /// Everything under `modules`.
@@ -21,6 +22,8 @@ pub struct ModulesConfig {
     pub httpserver: HttpServerConfig,
     /// Has jobs run at their times.
     pub cron: CronConfig,
+    /// Connections to other nodes.
+    pub proxy: ProxyConfig,
     /// What is purged from the store, by core.
     pub dbcleaner: DbCleanerConfig,
     /// Modules of other releases, as they were written.
@@ -48,12 +51,18 @@ pub struct OtherModule {
 }
 
 /// Modules that have their types above.
-const TYPED: [&str; 5] = ["action", "engine", "httpserver", "cron", "dbcleaner"];
+const TYPED: [&str; 6] = [
+    "action",
+    "engine",
+    "httpserver",
+    "cron",
+    "dbcleaner",
+    "proxy",
+];
 
 /// Modules of the seed and of later releases that have no service here yet.
-const OTHERS: [&str; 19] = [
+const OTHERS: [&str; 18] = [
     "httpserverng",
-    "proxy",
     "register",
     "pull",
     "pullwss",
@@ -84,6 +93,7 @@ pub(super) fn read(reader: &Reader, section: Section<'_>, checks: Checks) -> Mod
     let action = action::read(part("action"), part("engine"));
     let httpserver = httpserver::read(part("httpserver"), checks);
     let cron = cron::read(part("cron"));
+    let proxy = proxy::read(part("proxy"));
     let dbcleaner = dbcleaner(part("dbcleaner"));
     let mut others = BTreeMap::new();
     for name in section.keys() {
@@ -107,6 +117,7 @@ pub(super) fn read(reader: &Reader, section: Section<'_>, checks: Checks) -> Mod
         action,
         httpserver,
         cron,
+        proxy,
         dbcleaner,
         others,
     }
