@@ -1,0 +1,342 @@
+//! The connection to a node and its handshake: how far it is, and where it goes from there.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use gorgone_protocol::Moment;
+use gorgone_protocol::request::node_state::LinkState;
+use gorgone_session::{Client, ClientEvent};
+
+use super::{Effect, Node, Product, Setup, Work};
+
+/// How far the connection is. The session goes along with the RSA work that is done for it.
+pub(super) enum Link {
+    /// The definition is being read.
+    Resolving {
+        /// Of the connection before.
+        session: Option<Box<Client>>,
+    },
+    /// Until the next attempt.
+    Waiting {
+        /// When that is.
+        until: Duration,
+        /// Of the connection before: the node may still know it.
+        session: Option<Box<Client>>,
+    },
+    /// The connection is being made.
+    Dialling {
+        /// Whether the node may know the session.
+        session: Box<Client>,
+        /// See above.
+        resumed: bool,
+    },
+    /// HELO is being made, or KEY opened: the session is with the work of this number.
+    Working(u64),
+    /// HELO was sent.
+    Greeting {
+        /// Without a key yet.
+        session: Box<Client>,
+        /// When the node has been silent for too long.
+        until: Duration,
+    },
+    /// There is a key; PING was sent under it.
+    Proving {
+        /// With its key.
+        session: Box<Client>,
+        /// When the node has been silent for too long.
+        until: Duration,
+        /// The key is from a connection before: it may be forgotten.
+        resumed: bool,
+    },
+    /// The node answers.
+    Talking {
+        /// With its key.
+        session: Box<Client>,
+        /// Since when.
+        since: Duration,
+    },
+}
+
+impl Link {
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        match self {
+            Self::Waiting { until, .. }
+            | Self::Greeting { until, .. }
+            | Self::Proving { until, .. } => Some(*until),
+            Self::Resolving { .. }
+            | Self::Dialling { .. }
+            | Self::Working(_)
+            | Self::Talking { .. } => None,
+        }
+    }
+
+    /// The session, where it is here and has or had a key.
+    fn into_session(self) -> Option<Box<Client>> {
+        match self {
+            Self::Resolving { session } | Self::Waiting { session, .. } => session,
+            Self::Dialling { session, resumed } => resumed.then_some(session),
+            Self::Proving { session, .. } | Self::Talking { session, .. } => Some(session),
+            Self::Working(_) | Self::Greeting { .. } => None,
+        }
+    }
+}
+
+impl Node {
+    /// Takes the link and leaves the one that waits for nothing in its place.
+    fn take_link(&mut self) -> Link {
+        std::mem::replace(&mut self.link, Link::Resolving { session: None })
+    }
+
+    pub(super) fn resolved(&mut self, setup: Result<Box<Setup>, String>, now: Moment) {
+        let Link::Resolving { session } = &mut self.link else {
+            return;
+        };
+        let session = session.take();
+        match setup {
+            Ok(setup) => {
+                self.dialect = setup.dialect;
+                let resumed = session.is_some();
+                let session = session.unwrap_or_else(|| {
+                    Box::new(Client::with_dialect(setup.session, setup.dialect))
+                });
+                self.link = Link::Dialling { session, resumed };
+                self.effects.push_back(Effect::Dial);
+            }
+            Err(problem) => {
+                self.rest(None, now);
+                self.show(LinkState::Down, Some(problem), now);
+            }
+        }
+    }
+
+    pub(super) fn connected(&mut self, now: Moment) {
+        match self.take_link() {
+            Link::Dialling {
+                session,
+                resumed: true,
+            } => self.prove(session, true, now),
+            Link::Dialling {
+                session,
+                resumed: false,
+            } => self.work(session, Work::Hello),
+            other => self.link = other,
+        }
+    }
+
+    /// Hands the session over to be worked on.
+    fn work(&mut self, session: Box<Client>, work: Work) {
+        self.work += 1;
+        self.link = Link::Working(self.work);
+        self.effects
+            .push_back(Effect::Work(self.work, session, work));
+    }
+
+    pub(super) fn worked(
+        &mut self,
+        number: u64,
+        session: Box<Client>,
+        product: Product,
+        now: Moment,
+    ) {
+        if !matches!(self.link, Link::Working(current) if current == number) {
+            return;
+        }
+        match product {
+            Product::Hello(Ok(frame)) => {
+                let until = now.monotonic + self.settings.greeting;
+                self.link = Link::Greeting { session, until };
+                self.effects.push_back(Effect::Send(frame));
+            }
+            Product::Hello(Err(problem)) => {
+                let why = format!("a key cannot be used: {problem}");
+                self.part(LinkState::Down, why, now);
+            }
+            Product::Opened(ClientEvent::Established) => self.prove(session, false, now),
+            Product::Opened(ClientEvent::Refused) => {
+                let ours = session.thumbprint();
+                let words = format!(
+                    "the node refuses the handshake; check that its authorized_clients has our \
+                     thumbprint {ours} and that server_pubkey is its public key"
+                );
+                self.part(LinkState::Refused, words, now);
+            }
+            Product::Opened(_) => {
+                // Something else, such as a notice under a session that we gave up.
+                let until = now.monotonic + self.settings.greeting;
+                self.link = Link::Greeting { session, until };
+            }
+        }
+    }
+
+    /// Asks under the session's key: the answer shows that the node has it, too.
+    fn prove(&mut self, session: Box<Client>, resumed: bool, now: Moment) {
+        let until = now.monotonic + self.settings.greeting;
+        self.link = Link::Proving {
+            session,
+            until,
+            resumed,
+        };
+        self.ping(now);
+    }
+
+    pub(super) fn frame(&mut self, frame: Bytes, now: Moment) {
+        match self.take_link() {
+            Link::Greeting { session, .. } => self.work(session, Work::Open(frame)),
+            Link::Proving {
+                mut session,
+                until,
+                resumed,
+            } => match session.read(&frame) {
+                ClientEvent::Refused if resumed => self.work(session, Work::Hello),
+                event => {
+                    self.link = Link::Proving {
+                        session,
+                        until,
+                        resumed,
+                    };
+                    self.read(event, now);
+                }
+            },
+            Link::Talking { mut session, since } => match session.read(&frame) {
+                // It has forgotten us. One that does so again and again is given time.
+                ClientEvent::Refused if now.monotonic >= since + self.settings.reconnect => {
+                    let why = "the node has forgotten the session";
+                    self.fall_back(why, now);
+                    self.show(LinkState::Connecting, Some(why.to_owned()), now);
+                    self.work(session, Work::Hello);
+                }
+                event => {
+                    self.link = Link::Talking { session, since };
+                    self.read(event, now);
+                }
+            },
+            // Nothing was asked that it could answer, or the session is with the RSA.
+            other => self.link = other,
+        }
+    }
+
+    fn read(&mut self, event: ClientEvent, now: Moment) {
+        match event {
+            ClientEvent::Message(text) => {
+                self.pings.heard(now.monotonic);
+                self.said(&text, now);
+            }
+            ClientEvent::Refused => {
+                let why = "the node does not know the session that it has just agreed to";
+                self.part(LinkState::Refused, why.to_owned(), now);
+            }
+            // Forged, or from before: pings find out whether it is worse.
+            ClientEvent::Unreadable | ClientEvent::Established | ClientEvent::Rotated => {}
+        }
+    }
+
+    /// The first answer came: from here on there is nothing that it may not be asked.
+    pub(super) fn proved(&mut self, now: Moment) {
+        match self.take_link() {
+            Link::Proving { session, .. } => {
+                let since = now.monotonic;
+                self.link = Link::Talking { session, since };
+            }
+            other => {
+                self.link = other;
+                return;
+            }
+        }
+        let back = self.carry.back(self.dedups.unwrap_or(false));
+        self.effects.extend(back.map(Effect::Carried));
+        self.sync.wanted(now.monotonic);
+    }
+
+    /// The connection broke.
+    pub(super) fn lost(&mut self, why: String, now: Moment) {
+        if matches!(self.link, Link::Waiting { .. } | Link::Resolving { .. }) {
+            return;
+        }
+        let session = self.take_link();
+        self.end(session, &why, now);
+        self.show(LinkState::Down, Some(why), now);
+    }
+
+    /// We end the connection.
+    pub(super) fn part(&mut self, shown: LinkState, why: String, now: Moment) {
+        self.effects.push_back(Effect::HangUp);
+        let link = match self.take_link() {
+            talking @ Link::Talking { .. } => talking,
+            // A session that did not help is not tried again.
+            _ => Link::Resolving { session: None },
+        };
+        self.end(link, &why, now);
+        self.show(shown, Some(why), now);
+    }
+
+    fn end(&mut self, link: Link, why: &str, now: Moment) {
+        if let Link::Talking { since, .. } = &link
+            && now.monotonic >= *since + self.settings.reconnect_max.min(STEADY)
+        {
+            self.backoff.reset();
+        }
+        self.fall_back(why, now);
+        self.rest(link.into_session(), now);
+    }
+
+    /// Waits for the next attempt.
+    fn rest(&mut self, session: Option<Box<Client>>, now: Moment) {
+        let until = now.monotonic + self.backoff.next();
+        self.link = Link::Waiting { until, session };
+    }
+
+    /// Nothing goes to the node any more: what is under way goes back, or is kept.
+    fn fall_back(&mut self, why: &str, now: Moment) {
+        let dedups = self.dedups.unwrap_or(false);
+        let back = self.carry.lost(dedups, why, now.monotonic);
+        self.effects.extend(back.map(Effect::Carried));
+        self.refuse_questions(why);
+        self.sync.lost(now.monotonic);
+        self.pings.missed();
+    }
+
+    pub(super) fn link_timeout(&mut self, now: Moment) {
+        if self.link.deadline().is_none_or(|at| now.monotonic < at) {
+            return;
+        }
+        match self.take_link() {
+            Link::Waiting { session, .. } => {
+                self.link = Link::Resolving { session };
+                self.effects.push_back(Effect::Resolve);
+            }
+            // A session that is of no use any more, as far as we can see.
+            Link::Proving {
+                session,
+                resumed: true,
+                ..
+            } => {
+                self.pings.missed();
+                self.work(session, Work::Hello);
+            }
+            Link::Greeting { .. } | Link::Proving { .. } => self.part(
+                LinkState::Down,
+                "the node does not answer the handshake; an old connection of ours that it \
+                 believes alive would be one reason, the wrong cipher, keysize or vector another"
+                    .to_owned(),
+                now,
+            ),
+            other => self.link = other,
+        }
+    }
+
+    /// Connects anew with what the definition says now.
+    pub(super) fn renew(&mut self, now: Moment) {
+        let why = "its definition or the configuration was read again";
+        if !matches!(self.link, Link::Waiting { .. } | Link::Resolving { .. }) {
+            self.effects.push_back(Effect::HangUp);
+            self.fall_back(why, now);
+        }
+        self.backoff.reset();
+        self.link = Link::Resolving { session: None };
+        self.effects.push_back(Effect::Resolve);
+        self.show(LinkState::Connecting, None, now);
+    }
+}
+
+/// A connection that lasted so long shows that all is well again.
+const STEADY: Duration = Duration::from_secs(10);
