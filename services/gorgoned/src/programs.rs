@@ -8,12 +8,16 @@ use gorgone_runtime::config::Config;
 /// Core, without which nothing else starts.
 pub(crate) const CORE: &str = "gorgone-core";
 const ACTION: &str = "gorgone-action";
+const PROXY: &str = "gorgone-proxy";
 
 /// The modules that the configuration enables, by their programs' names.
 pub(crate) fn enabled(config: &Config) -> Vec<&'static str> {
     let mut programs = Vec::new();
     if config.modules.action.enable {
         programs.push(ACTION);
+    }
+    if config.modules.proxy.enable {
+        programs.push(PROXY);
     }
     programs
 }
@@ -31,10 +35,18 @@ pub(crate) fn must_restart(program: &str, old: &Config, new: &Config) -> bool {
         followed.timeout = new.core.timeout;
         return followed != new.core;
     }
-    old.core.id != new.core.id
+    let shared = old.core.id != new.core.id
         || old.core.internal != new.core.internal
-        || old.core.hostname != new.core.hostname
-        || old.modules.action != new.modules.action
+        || old.core.hostname != new.core.hostname;
+    shared
+        || match program {
+            ACTION => old.modules.action != new.modules.action,
+            PROXY => {
+                old.modules.proxy != new.modules.proxy
+                    || old.core.limits.max_frame_size != new.core.limits.max_frame_size
+            }
+            _ => false,
+        }
 }
 
 /// Finds programs: in the folder that was named, else beside gorgoned, else in PATH.
