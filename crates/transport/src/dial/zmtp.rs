@@ -16,6 +16,10 @@ const MORE: u8 = 1;
 const LONG: u8 = 2;
 const COMMAND: u8 = 4;
 
+/// How the command begins that asks whether we are there, and how its answer does.
+const ASKED: &[u8] = b"\x04PING";
+const ANSWERED: &[u8] = b"\x04PONG";
+
 /// Longest command that means anything to us.
 const MAX_COMMAND: usize = 4096;
 /// Most bytes of a PING that its answer repeats.
@@ -55,7 +59,7 @@ pub(super) fn ready(identity: &[u8]) -> Vec<u8> {
 
 /// The answer to a PING.
 pub(super) fn pong(context: &[u8]) -> Vec<u8> {
-    let mut body = b"\x04PONG".to_vec();
+    let mut body = ANSWERED.to_vec();
     body.extend_from_slice(context);
     let mut out = Vec::new();
     frame(COMMAND, &body, &mut out);
@@ -234,21 +238,22 @@ impl Decoder {
     }
 
     fn command(&mut self, body: &[u8]) -> Result<Option<Incoming>, Lost> {
-        let (name, rest) = counted(body).ok_or(Lost::Malformed)?;
-        match name {
-            b"READY" if !self.ready => {
-                check_socket(rest)?;
+        if let Some(rest) = body.strip_prefix(ASKED) {
+            let context = rest.get(2..).ok_or(Lost::Malformed)?;
+            let context = &context[..context.len().min(MAX_CONTEXT)];
+            return Ok(Some(Incoming::Ping(Bytes::copy_from_slice(context))));
+        }
+        // The answer to a question that we never ask; others may come from later versions.
+        if self.ready {
+            return Ok(None);
+        }
+        match counted(body).ok_or(Lost::Malformed)? {
+            (b"READY", properties) => {
+                check_socket(properties)?;
                 self.ready = true;
                 Ok(Some(Incoming::Ready))
             }
-            b"ERROR" if !self.ready => Err(Lost::TurnedAway),
-            b"PING" => {
-                let context = rest.get(2..).ok_or(Lost::Malformed)?;
-                let context = &context[..context.len().min(MAX_CONTEXT)];
-                Ok(Some(Incoming::Ping(Bytes::copy_from_slice(context))))
-            }
-            // PONG answers a question that we never ask; others may come from later versions.
-            _ if self.ready => Ok(None),
+            (b"ERROR", _) => Err(Lost::TurnedAway),
             _ => Err(Lost::Malformed),
         }
     }
