@@ -27,9 +27,11 @@ mod field;
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
-use croner::Cron;
+use croner::errors::CronError;
 use croner::parser::{CronParser, Seconds, Year};
+use croner::{Cron, CronComponent};
 use jiff::civil::DateTime;
 
 use crate::words;
@@ -44,7 +46,7 @@ pub use field::FieldName;
 pub struct Timespec {
     text: String,
     fields: Fields,
-    calendar: Cron,
+    calendar: Arc<Cron>,
     never: bool,
 }
 
@@ -70,6 +72,9 @@ const NICKNAMES: [(&str, &str); 7] = [
     ("@hourly", "0 * * * *"),
 ];
 
+/// Nothing is due later.
+const LAST_YEAR: u16 = 2199;
+
 /// Longest timespec that is looked at, in bytes.
 const MAX_BYTES: usize = 1024;
 
@@ -91,17 +96,19 @@ impl Timespec {
             }
             words => Fields::parse(words)?,
         };
-        let calendar = fields.calendar()?;
+        let calendar = fields
+            .calendar()
+            .map_err(|error| TimespecError::Calendar(error.to_string()))?;
         Ok(Self {
             text,
             never: fields.never(),
             fields,
-            calendar,
+            calendar: Arc::new(calendar),
         })
     }
 
     /// The first instant after `after` at which it is due in that zone, both in seconds since
-    /// 1970. `None` when there is none: 30 February, or none before the year 5000.
+    /// 1970. `None` when there is none: 30 February, or none before the year 2200.
     #[must_use]
     pub fn next(&self, after: i64, zone: &Zone) -> Option<i64> {
         if self.never {
@@ -189,7 +196,7 @@ impl Fields {
     }
 
     /// The same for croner, written out so far that nothing is left to interpret.
-    fn calendar(&self) -> Result<Cron, TimespecError> {
+    fn calendar(&self) -> Result<Cron, CronError> {
         let text = [
             &self.second,
             &self.minute,
@@ -200,13 +207,17 @@ impl Fields {
         ]
         .map(Field::written_out)
         .join(" ");
-        CronParser::builder()
+        let mut calendar = CronParser::builder()
             .seconds(Seconds::Required)
             .year(Year::Disallowed)
             .dom_and_dow(!self.either_day())
             .build()
-            .parse(&text)
-            .map_err(|error| TimespecError::Calendar(error.to_string()))
+            .parse(&text)?;
+        // A byte for each year, of each job.
+        let mut years = CronComponent::new(1, LAST_YEAR, 0, 0);
+        years.parse("*")?;
+        calendar.pattern.years = years;
+        Ok(calendar)
     }
 
     /// Whether no day matches. Where one exists at all, its every day of the week comes
