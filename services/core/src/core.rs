@@ -54,9 +54,8 @@ pub struct Core {
     pub(crate) done: UnboundedReceiver<Done>,
     pub(crate) credentials: Credentials,
     pub(crate) session_records: Vec<gorgone_session::Record>,
-    /// Rows came since parents were told last.
-    pub(crate) new_rows: bool,
-    pub(crate) notified: Option<Duration>,
+    /// When the first row came that parents were not told of.
+    pub(crate) new_rows: Option<Duration>,
     pub(crate) clock: Clock,
     pub(crate) log: LogHandle,
     pub(crate) node: NodeId,

@@ -12,8 +12,9 @@ use serde_json::json;
 
 use crate::core::Core;
 
-/// Parents are told of new rows at most this often.
-const NOTICE: Duration = Duration::from_secs(1);
+/// Parents are told of new rows this long after the first of them: whoever comes for it finds
+/// those, too, that follow at once, such as the last row of a short command.
+const NOTICE: Duration = Duration::from_millis(25);
 
 impl Core {
     /// Does everything that is wanted by now.
@@ -48,7 +49,9 @@ impl Core {
                 Effect::CancelLookup { to, token, subject } => {
                     self.beside.cancel_lookup(to, token, subject);
                 }
-                Effect::NewRows => self.new_rows = true,
+                Effect::NewRows => {
+                    self.new_rows.get_or_insert(now.monotonic);
+                }
                 Effect::Log(severity) => self.log.follow(severity),
             }
         }
@@ -134,16 +137,14 @@ impl Core {
 
     /// When parents are due to be told of new rows.
     pub(crate) fn notice_due(&self) -> Option<Duration> {
-        self.new_rows
-            .then(|| self.notified.map_or(Duration::ZERO, |last| last + NOTICE))
+        self.new_rows.map(|first| first + NOTICE)
     }
 
     fn notify_parents(&mut self, now: Moment) {
         if self.notice_due().is_none_or(|due| due > now.monotonic) {
             return;
         }
-        self.new_rows = false;
-        self.notified = Some(now.monotonic);
+        self.new_rows = None;
         let edge = self.edge.as_mut();
         let parents = edge.map(|edge| edge.session.parents(now));
         for peer in parents.unwrap_or_default() {
