@@ -28,6 +28,7 @@ pub mod bus;
 pub mod dial;
 pub mod edge;
 mod error;
+mod files;
 mod handle;
 mod ipc;
 pub mod memory;

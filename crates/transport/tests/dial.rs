@@ -110,10 +110,7 @@ async fn line_that_was_lost_is_told_and_dialled_anew() {
     assert!(matches!(lost(&mut lines, &line).await, Lost::Closed(_)));
     assert_eq!(line.send(frames("late")), Err(SendError::Closed));
     let refused = dialer.dial(&endpoint, &id("node")).unwrap();
-    assert!(matches!(
-        lost(&mut lines, &refused).await,
-        Lost::Unreachable(_)
-    ));
+    assert_eq!(lost(&mut lines, &refused).await, Lost::NobodyListens);
     let (mut router, _sender) = edge::bind(edge::BindOptions::new(vec![endpoint.clone()])).unwrap();
     let line = connected(&dialer, &mut lines, &endpoint, "node").await;
     line.send(frames("again")).unwrap();

@@ -90,6 +90,9 @@ impl Task {
         });
         let stream = match opened.await {
             Ok(Ok(stream)) => stream,
+            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                return Err(Lost::NobodyListens);
+            }
             Ok(Err(error)) => return Err(Lost::Unreachable(error.to_string())),
             Err(_) => return Err(Lost::NoAnswer),
         };

@@ -29,7 +29,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::handle::check_identity;
 use crate::queue::{self, Producer};
-use crate::{Bound, Error, Frames, SendError};
+use crate::{Bound, Error, Frames, SendError, files};
 
 /// Which attempt to connect: never used twice.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -49,7 +49,10 @@ pub enum LineEvent {
 /// Why a line is over.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Lost {
-    /// The name has no address, or nobody listens there.
+    /// The host is there, and nobody listens on the port.
+    #[error("cannot connect: nobody listens on this port; does gorgoned run there?")]
+    NobodyListens,
+    /// The name has no address, or there is no way to it.
     #[error("cannot connect: {0}")]
     Unreachable(String),
     /// No answer to the attempt to connect.
@@ -86,6 +89,9 @@ pub enum Lost {
 /// What all lines hold to.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// How many lines there may be: the limit of open files is raised for them, as far as it
+    /// goes. One more than it allows is lost at once.
+    pub lines: usize,
     /// Longest message, in bytes.
     pub max_message: usize,
     /// Bound of what waits for one peer.
@@ -105,6 +111,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            lines: 10_000,
             max_message: 16 * 1024 * 1024,
             outbox: Bound {
                 messages: 1000,
@@ -153,6 +160,7 @@ pub struct Lines {
 /// A dialer, and what happens to its lines.
 #[must_use]
 pub fn dialer(options: Options) -> (Dialer, Lines) {
+    files::affordable(options.lines);
     let (sender, inbox) = mpsc::channel(options.inbox.messages.max(1));
     let room = options.inbox.bytes.clamp(1, Semaphore::MAX_PERMITS);
     let shared = Shared {

@@ -8,13 +8,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gorgone_protocol::Identity;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{Shutdown, SockaddrStorage, getpeername, shutdown};
 
-use super::wire::Source;
+use crate::files;
 
-/// Descriptors that the process needs for other things than this socket's connections.
-const RESERVED_FILES: u64 = 64;
+use super::wire::Source;
 
 /// How long a connection that may have been left aside has to show that it was not.
 const GRACE: Duration = Duration::from_secs(1);
@@ -51,7 +49,7 @@ impl Connections {
             open: HashMap::new(),
             deadlines: BinaryHeap::new(),
             first_message,
-            max: affordable(max),
+            max: files::affordable(max),
             next_serial: 0,
             refused: 0,
             silent: 0,
@@ -169,28 +167,4 @@ fn peer_address(fd: RawFd) -> Option<IpAddr> {
     }
     let v6 = address.as_sockaddr_in6()?;
     Some(IpAddr::V6(v6.ip()).to_canonical())
-}
-
-/// As many connections as are wanted and the process may have open files for. The soft limit,
-/// which is small for the sake of programs that use `select`, is raised as far as needed.
-fn affordable(wanted: usize) -> usize {
-    let Ok((mut soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
-        return wanted;
-    };
-    let needed = u64::try_from(wanted)
-        .unwrap_or(u64::MAX)
-        .saturating_add(RESERVED_FILES);
-    let raised = needed.min(hard);
-    if soft < raised && setrlimit(Resource::RLIMIT_NOFILE, raised, hard).is_ok() {
-        soft = raised;
-    }
-    let room = usize::try_from(soft.saturating_sub(RESERVED_FILES)).unwrap_or(usize::MAX);
-    if room < wanted {
-        tracing::warn!(
-            wanted,
-            possible = room,
-            "the limit of open files allows fewer connections than configured"
-        );
-    }
-    wanted.min(room.max(1))
 }
