@@ -3,6 +3,7 @@
 //! Tests use the binaries that stand beside them in the target folder: `make unit` builds them
 //! first.
 
+mod crowd;
 mod history;
 pub mod http;
 mod keys;
@@ -10,6 +11,7 @@ mod node;
 mod python;
 mod terminal;
 
+pub use crowd::Crowd;
 pub use history::{History, accepted, ask, ended, run, run_line, said, token};
 pub use keys::{Keys, keys};
 pub use node::{Node, NodeOptions, eventually};
