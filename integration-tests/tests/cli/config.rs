@@ -34,6 +34,13 @@ async fn config_check_says_what_gorgoned_check_says() {
     let mut daemon = Node::program("gorgoned");
     daemon.args(["check", "--config", &path]);
     assert_eq!(say(daemon).await.out, said.out);
+    // What a start goes on without is no less wrong.
+    let jobs = "modules:\n  - { name: cron, cron: [ { id: a, timespec: '@daly', action: X } ] }\n";
+    fs::write(&file, format!("{good}{jobs}")).unwrap();
+    let job = alone(&["config", "check", &path]).await;
+    assert_eq!(job.code, 1, "{}", job.out);
+    assert!(job.out.contains("did you mean '@daily'?"), "{}", job.out);
+    fs::write(&file, good.replace("id: 1", "id: one\n  tiemout: 5")).unwrap();
     let said = alone(&["--json", "config", "check", &path]).await;
     let whole = &said.json()[0];
     assert_eq!(whole["ok"], false);

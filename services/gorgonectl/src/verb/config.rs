@@ -38,7 +38,7 @@ pub(super) fn run(context: &Context, verb: &Verb) -> anyhow::Result<ExitCode> {
 fn check(context: &Context, file: &Path) -> anyhow::Result<ExitCode> {
     let sources = Sources::from_environment(file.to_owned());
     let (problems, warnings) = match Config::load(&sources, Service::SUPERVISOR.checks) {
-        Ok(loaded) => (Vec::new(), loaded.warnings),
+        Ok(loaded) => (loaded.left_out, loaded.warnings),
         Err(error) => (error.problems, Vec::new()),
     };
     let well = problems.is_empty();
