@@ -39,11 +39,13 @@ impl Router {
         let Some(runner) = runner else {
             return;
         };
+        let mut kind = None;
         if let Line::Node(node) = line {
             self.nodes.leaves(&token, node);
+            kind = self.nodes.get(node).map(|node| node.definition.kind);
         }
         self.modules
-            .restore(&runner, line, token, self.now.monotonic);
+            .restore(&runner, (line, kind), token, self.now.monotonic);
     }
 
     /// Accepts a request for a module or a node, if it can be kept.

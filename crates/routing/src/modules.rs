@@ -96,8 +96,15 @@ impl Modules {
             .any(|instance| instance.actions.contains(action))
     }
 
-    /// A task of before the restart: its runner may come back.
-    pub(crate) fn restore(&mut self, runner: &Runner, line: Line, token: Token, now: Duration) {
+    /// A task of before the restart: its runner may come back. Until that is over, a proxy counts
+    /// as one that connects nodes of the kind that the task is for.
+    pub(crate) fn restore(
+        &mut self,
+        runner: &Runner,
+        (line, kind): (Line, Option<NodeKind>),
+        token: Token,
+        now: Duration,
+    ) {
         let instance = self
             .by_instance
             .entry(runner.instance.clone())
@@ -125,6 +132,12 @@ impl Modules {
             }
             Line::Node(_) => {
                 instance.carried.insert(token);
+                if let Some(kind) = kind
+                    && !instance.carries.contains(&kind)
+                {
+                    instance.carries.push(kind);
+                    self.carriers_changed = true;
+                }
             }
         }
     }

@@ -1,11 +1,11 @@
 //! What `Record` and `Written` promise, in memory. It survives every kill; batches that are not
 //! committed do not.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use gorgone_protocol::Code;
 use gorgone_protocol::request::log::{GetLog, Row};
-use gorgone_routing::{BatchId, NewRow, Record, Restored, Task, Written};
+use gorgone_protocol::{Code, NodeId};
+use gorgone_routing::{BatchId, Fetched, NewRow, Record, Restored, Task, Written};
 
 pub struct Stored {
     pub task: Task,
@@ -21,6 +21,10 @@ pub struct Store {
     pub tasks: HashMap<String, Stored>,
     pub rows: Vec<Row>,
     pub queue: VecDeque<(BatchId, Vec<Record>)>,
+    pub nodes: BTreeMap<NodeId, String>,
+    pub marks: BTreeMap<NodeId, i64>,
+    /// Which rows came from other nodes: whose, and which there.
+    pub origins: Vec<(NodeId, i64)>,
 }
 
 impl Store {
@@ -75,14 +79,44 @@ impl Store {
                 }
                 _ => Written::Ignored,
             },
-            // Nobody in this world asks for these.
-            Record::PutNode { .. }
-            | Record::DropNode(_)
-            | Record::Grant { .. }
-            | Record::GiveBack(_)
-            | Record::PutState(_) => Written::Done,
-            Record::Fetched(_) => Written::Mark(0),
+            Record::Fetched(page) => self.fetched(page),
+            Record::PutNode { id, definition } => {
+                self.nodes.insert(id, definition);
+                Written::Done
+            }
+            Record::DropNode(id) => {
+                self.nodes.remove(&id);
+                Written::Done
+            }
+            // Nobody in these worlds asks for these.
+            Record::Grant { .. } | Record::GiveBack(_) | Record::PutState(_) => Written::Done,
         }
+    }
+
+    fn fetched(&mut self, page: Fetched) -> Written {
+        let mark = self.marks.entry(page.node).or_default();
+        if *mark != page.after {
+            return Written::Mark(*mark);
+        }
+        *mark = page.upto;
+        let mut ended = Vec::new();
+        for mut row in page.rows.clone() {
+            let stored = self.tasks.get_mut(&row.token);
+            if let (Some(stored), true) = (stored, row.code.is_terminal()) {
+                if stored.finished || stored.task.state.node() != Some(page.node) {
+                    row.data = page.late(&row);
+                    row.code = Code::Proceed;
+                } else {
+                    stored.finished = true;
+                    ended.push(stored.task.token.clone());
+                }
+            }
+            self.origins.push((page.node, row.id));
+            row.id = self.rows.len() as i64 + 1;
+            row.node = Some(page.node);
+            self.rows.push(row);
+        }
+        Written::Fetched { ended }
     }
 
     fn note(&mut self, row: NewRow) -> Written {
@@ -119,6 +153,8 @@ impl Store {
         live.sort_by_key(|stored| stored.order);
         Restored {
             tasks: live.into_iter().map(|stored| stored.task.clone()).collect(),
+            nodes: self.nodes.values().cloned().collect(),
+            marks: self.marks.iter().map(|(id, mark)| (*id, *mark)).collect(),
             ..Restored::default()
         }
     }
