@@ -17,6 +17,10 @@ use super::{ACTIVE_MS, Ev, Said, Up, World};
 const PAGE: u32 = 7;
 
 impl World {
+    fn is_old(&self, id: NodeId) -> bool {
+        self.old && id == NodeId::new(3)
+    }
+
     fn is_cut(&self, id: NodeId) -> bool {
         self.cut_until
             .get(&id)
@@ -140,7 +144,9 @@ impl World {
         if shaky && self.rng.percent(1) {
             return self.say(|| format!("lost on its way to node {id}: {message:?}"));
         }
-        let copies = if shaky && self.rng.percent(1) { 2 } else { 1 };
+        // What would run twice is not repeated by a network.
+        let twice = shaky && self.rng.percent(1) && !self.is_old(id);
+        let copies = if twice { 2 } else { 1 };
         for _ in 0..copies {
             // In order, but for what is repeated.
             let at = self.link_time(id);
@@ -158,6 +164,15 @@ impl World {
         let core = Self::core_of(id);
         if self.cores[core].router.is_none() || self.is_cut(id) {
             return;
+        }
+        if self.is_old(id)
+            && message.action == Action::Command
+            && let Some(token) = &message.token
+            && !self.arrived.insert(token.as_str().to_owned())
+        {
+            return self.broken(format!(
+                "{token} was sent twice to a node that would run it twice"
+            ));
         }
         let own = self.cores[self.peers[peer].core].id;
         let identity = Identity::new(format!("gorgone-proxy-{own}-{id}-{peer}x{link}").as_bytes());
@@ -206,7 +221,7 @@ impl World {
         let Ok(pong) = Pong::decode(&answer.data) else {
             return self.broken("PONG makes no sense".to_owned());
         };
-        let old = self.old && id == NodeId::new(3);
+        let old = self.is_old(id);
         let Some(conn) = self.proxy(peer).nodes.get_mut(&id) else {
             return;
         };
@@ -240,6 +255,9 @@ impl World {
             Status::Nok if data["error"].is_string() => Outcome::Busy,
             Status::Nok => Outcome::Refused,
         };
+        if outcome == Outcome::Busy {
+            self.arrived.remove(token.as_str());
+        }
         self.say_carried(peer, &token, outcome);
     }
 

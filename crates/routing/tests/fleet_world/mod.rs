@@ -17,7 +17,7 @@ mod rng;
 mod store;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
 use std::time::Duration;
 
 use gorgone_protocol::{Answer, Headers, Message, Moment, NodeId, Token};
@@ -133,6 +133,8 @@ pub struct World {
     pub faults: bool,
     pub trace: bool,
     pub violation: Option<String>,
+    /// What arrived at a node that runs it again when it comes again.
+    pub arrived: HashSet<String>,
     /// How often each token was started, anywhere.
     pub starts: HashMap<String, u32>,
     /// When a runner last died, or its core did.
@@ -140,7 +142,7 @@ pub struct World {
     /// First hand-overs to the proxies: the place of the last one per life of the central and
     /// node.
     pub last_place: HashMap<(u64, NodeId), usize>,
-    pub handed: std::collections::HashSet<String>,
+    pub handed: HashSet<String>,
     pub summary: Summary,
 }
 
@@ -191,10 +193,11 @@ impl World {
             faults: rng.percent(92),
             trace,
             violation: None,
+            arrived: HashSet::new(),
             starts: HashMap::new(),
             runner_fault: false,
             last_place: HashMap::new(),
-            handed: std::collections::HashSet::new(),
+            handed: HashSet::new(),
             summary: Summary::default(),
             rng,
         }
