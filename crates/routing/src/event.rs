@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gorgone_protocol::request::log::GetLog;
 use gorgone_protocol::request::logger::Severity;
-use gorgone_protocol::request::nodes::NodeKind;
+use gorgone_protocol::request::nodes::{NodeDefinition, NodeKind};
 use gorgone_protocol::request::state::GetState;
 use gorgone_protocol::{Answer, Dialect, Headers, Identity, Message, NodeId, Token};
 
@@ -65,6 +65,8 @@ pub enum Event {
         /// What it says.
         answer: Answer,
     },
+    /// The file of nodes was read: these are all that it lists.
+    FileOfNodes(Vec<NodeDefinition>),
     /// The internal side lost its connection to a module; also where a new connection under the
     /// same identity takes its place. It must come before anything that comes over the new one:
     /// a module that names no epoch is told from its former life by nothing else.
@@ -166,6 +168,8 @@ pub enum Effect {
     },
     /// Read what a module keeps, and answer.
     ReadState(StateQuery),
+    /// The file of nodes cannot be followed, in these words; nothing of it is.
+    FileOfNodesRefused(String),
     /// New rows stand in the history: parents may want to fetch them.
     NewRows,
     /// From now on log that much.

@@ -120,6 +120,7 @@ impl Router {
                 fresh,
                 caller,
             } => self.request(from, dialect, message, fresh, caller.as_ref()),
+            Event::FileOfNodes(definitions) => self.follow_file(definitions),
             Event::Answered { from, answer } => self.answered(&from, answer),
             Event::ModuleGone(module) => self.modules.away(&module, now.monotonic),
             Event::Undelivered { module, token } => self.undelivered(&module, &token),

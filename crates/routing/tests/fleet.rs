@@ -11,7 +11,7 @@ mod desk;
 use gorgone_protocol::request::node_state::LinkState;
 use gorgone_protocol::{Action, Answer, Code, Data, Identity, NodeId, Status};
 use gorgone_routing::{Event, Record, Restored, Runner, Task, TaskState, Written};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use desk::fleet::{fleet, fleet_settings};
 use desk::{Desk, token};
@@ -553,6 +553,40 @@ fn without_nodes_or_proxies_a_target_is_refused_as_ever() {
         desk.answer_to("client"),
         nok("action 'PUTROWS' is not known")
     );
+}
+
+#[test]
+fn nodes_of_the_file_follow_it_and_others_stay() {
+    let mut desk = fleet();
+    let listed = |list: Value| serde_json::from_value(list).unwrap();
+    let both = json!([
+        { "id": 5, "type": "push_zmq", "address": "10.0.0.55" },
+        { "id": 8, "type": "push_zmq", "address": "10.0.0.8" },
+    ]);
+    desk.happens(Event::FileOfNodes(listed(both.clone())));
+    desk.stored();
+    assert_eq!(desk.status().as_object().unwrap().len(), 3);
+    desk.records.clear();
+    desk.happens(Event::FileOfNodes(listed(both)));
+    desk.stored();
+    assert!(desk.records.is_empty(), "nothing changed");
+    // Of those that are gone from the file, 4 is none: somebody else registered it.
+    desk.happens(Event::FileOfNodes(listed(
+        json!([{ "id": 8, "type": "pull" }]),
+    )));
+    desk.stored();
+    let status = desk.status();
+    assert_eq!(status["8"]["type"], "pull");
+    assert!(status["4"].is_object() && status["5"].is_null());
+    let wrong = json!([{ "id": 1, "type": "pull" }]);
+    desk.happens(Event::FileOfNodes(listed(wrong)));
+    desk.stored();
+    assert_eq!(desk.status().as_object().unwrap().len(), 2);
+    // A client cannot say that a node is the file's.
+    desk.registers(&json!([{ "id": 9, "type": "pull", "by_file": true }]));
+    desk.happens(Event::FileOfNodes(Vec::new()));
+    desk.stored();
+    assert_eq!(desk.status().as_object().unwrap().len(), 2);
 }
 
 #[test]

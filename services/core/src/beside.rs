@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use gorgone_protocol::request::nodes::NodeDefinition;
 use gorgone_protocol::request::{cancel, log};
 use gorgone_protocol::{Answer, Dialect, NodeId, Token};
 use gorgone_routing::{
@@ -27,6 +28,8 @@ pub(crate) enum Done {
         waiter: Option<WaiterId>,
     },
     Hello(JobId, HelloOutcome),
+    /// What the file of nodes lists.
+    FileOfNodes(Vec<NodeDefinition>),
 }
 
 pub(crate) type DoneSender = mpsc::UnboundedSender<Done>;

@@ -131,8 +131,7 @@ fn settings(
         expected_actions.extend([Action::Command, Action::EngineCommand]);
     }
     let mut expected_carries = Vec::new();
-    let others = &config.modules.others;
-    if others.get("proxy").is_some_and(|proxy| proxy.enable) {
+    if config.modules.proxy.enable {
         expected_carries.push(NodeKind::PushZmq);
     }
     let mut endpoints = BTreeMap::from([("internal", core.internal.to_string())]);
@@ -152,6 +151,8 @@ fn settings(
         max_waiters: core.limits.max_waiters,
         max_modules: core.limits.max_modules,
         max_nodes: core.limits.max_nodes,
+        max_node_tasks: core.limits.max_node_tasks,
+        node_window: config.modules.proxy.window,
         module_grace: core.limits.module_grace,
         ..Settings::default()
     })

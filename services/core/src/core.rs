@@ -18,6 +18,7 @@ use crate::build::session_config;
 use crate::credentials::Credentials;
 use crate::handshakes::Handshakes;
 use crate::housekeeping;
+use crate::nodes_file;
 
 /// How many events one turn takes before it does what they want: what they write is one batch.
 const TURN: usize = 256;
@@ -82,6 +83,9 @@ impl Core {
             self.beside.store.clone(),
             context.clone(),
         ));
+        context
+            .tasks
+            .spawn(nodes_file::run(self.beside.done.clone(), context.clone()));
         self.effects();
         while !stop.is_cancelled() {
             let wait = self.next_timeout();
@@ -185,6 +189,9 @@ impl Core {
                     self.router
                         .handle(Event::QueryDone { waiter, answered }, now);
                 }
+            }
+            Input::Done(Done::FileOfNodes(nodes)) => {
+                self.router.handle(Event::FileOfNodes(nodes), now);
             }
             Input::Done(Done::Hello(job, outcome)) => {
                 let event = gorgone_session::Event::HelloOpened { job, outcome };

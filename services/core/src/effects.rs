@@ -52,6 +52,9 @@ impl Core {
                 Effect::NewRows => {
                     self.new_rows.get_or_insert(now.monotonic);
                 }
+                Effect::FileOfNodesRefused(words) => {
+                    tracing::error!("the file of nodes is not followed: {words}");
+                }
                 Effect::Log(severity) => self.log.follow(severity),
             }
         }

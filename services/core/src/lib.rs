@@ -17,5 +17,6 @@ mod credentials;
 mod effects;
 mod handshakes;
 mod housekeeping;
+mod nodes_file;
 
 pub use crate::core::Core;

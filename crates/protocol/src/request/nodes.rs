@@ -17,9 +17,18 @@ pub struct NodeDefinition {
     /// Nodes that are reached through it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<Subnode>,
+    /// Whether it stands in the file of nodes, and goes when it does not any more. Only core says
+    /// so.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub by_file: bool,
     /// Address, port, keys and the like.
     #[serde(flatten)]
     pub rest: Map<String, Value>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// How a node is reached.
@@ -82,7 +91,11 @@ pub fn decode_register(data: &Data) -> Result<Vec<NodeDefinition>, DataError> {
     struct Body {
         nodes: Vec<NodeDefinition>,
     }
-    Ok(data.decode::<Body>()?.nodes)
+    let mut nodes = data.decode::<Body>()?.nodes;
+    for node in &mut nodes {
+        node.by_file = false;
+    }
+    Ok(nodes)
 }
 
 /// Reads the body of UNREGISTERNODES: `{"nodes":[{"id":4}, 8]}`.

@@ -1,12 +1,14 @@
-//! REGISTERNODES and UNREGISTERNODES.
+//! REGISTERNODES and UNREGISTERNODES, and the file of nodes.
 
-use gorgone_protocol::request::nodes;
+use std::collections::HashSet;
+
+use gorgone_protocol::request::nodes::{self, NodeDefinition};
 use gorgone_protocol::{Data, NodeId, Reason, Token};
 use serde_json::json;
 
 use crate::entry::Line;
-use crate::event::Origin;
-use crate::outbox::After;
+use crate::event::{Effect, Origin};
+use crate::outbox::{Ack, After};
 use crate::router::Router;
 use crate::{Record, TaskState};
 
@@ -28,12 +30,7 @@ impl Router {
                 let last = definitions.len() - 1;
                 for (index, definition) in definitions.into_iter().enumerate() {
                     let ack = (index == last).then(|| (from.clone(), token.clone()));
-                    let record = Record::PutNode {
-                        id: definition.id,
-                        definition: json!(definition).to_string(),
-                    };
-                    let after = After::NodePut(Box::new(definition), ack);
-                    self.out.write(record, after);
+                    self.put_node(definition, ack);
                 }
             }
         }
@@ -55,6 +52,45 @@ impl Router {
                 }
             }
         }
+    }
+
+    /// Nodes of the file are as it says; what else was registered stays as it is.
+    pub(crate) fn follow_file(&mut self, mut definitions: Vec<NodeDefinition>) {
+        for definition in &mut definitions {
+            definition.by_file = true;
+        }
+        let limits = (self.settings.node, self.settings.max_nodes);
+        if let Err(words) = self.nodes.check(&definitions, limits.0, limits.1) {
+            return self.out.push(Effect::FileOfNodesRefused(words));
+        }
+        let listed: HashSet<NodeId> = definitions.iter().map(|node| node.id).collect();
+        let gone = self
+            .nodes
+            .iter()
+            .filter(|(_, node)| node.definition.by_file);
+        let gone: Vec<NodeId> = gone
+            .map(|(id, _)| id)
+            .filter(|id| !listed.contains(id))
+            .collect();
+        for id in gone {
+            let after = After::NodeDropped(id, None);
+            self.out.write(Record::DropNode(id), after);
+        }
+        for definition in definitions {
+            let known = self.nodes.get(definition.id);
+            if known.is_none_or(|known| known.definition != definition) {
+                self.put_node(definition, None);
+            }
+        }
+    }
+
+    fn put_node(&mut self, definition: NodeDefinition, ack: Option<Ack>) {
+        let record = Record::PutNode {
+            id: definition.id,
+            definition: json!(definition).to_string(),
+        };
+        let after = After::NodePut(Box::new(definition), ack);
+        self.out.write(record, after);
     }
 
     /// A node is forgotten: what it has, or may have, ends here; what waits for it goes another

@@ -356,7 +356,10 @@ impl World {
             Effect::CancelLookup { to, subject, .. } => {
                 self.after(0, 10, Ev::Lookup(self.life, to, subject));
             }
-            Effect::ReadState(_) | Effect::NewRows | Effect::Log(_) => {}
+            Effect::ReadState(_)
+            | Effect::NewRows
+            | Effect::Log(_)
+            | Effect::FileOfNodesRefused(_) => {}
         }
     }
 

@@ -18,6 +18,7 @@ mod layer;
 mod modules;
 mod problem;
 mod proxy;
+mod register;
 mod rights;
 mod secret;
 mod section;
@@ -39,6 +40,7 @@ pub use httpserver::{Brake, HttpLimits, HttpServerConfig, TlsFiles};
 pub use modules::{DbCleanerConfig, ModulesConfig, OtherModule};
 pub use problem::{ConfigError, Place, Problem};
 pub use proxy::ProxyConfig;
+pub use register::{RegisterConfig, parse_nodes, read_nodes};
 pub use secret::Secret;
 pub use subnet::Subnet;
 

@@ -11,6 +11,7 @@ use super::action::{self, ActionConfig};
 use super::cron::{self, CronConfig};
 use super::httpserver::{self, HttpServerConfig};
 use super::proxy::{self, ProxyConfig};
+use super::register::{self, RegisterConfig};
 use super::section::{Reader, Section};
 
 /// Everything under `modules`.
@@ -24,6 +25,8 @@ pub struct ModulesConfig {
     pub cron: CronConfig,
     /// Connections to other nodes.
     pub proxy: ProxyConfig,
+    /// The file that lists nodes, which core follows.
+    pub register: RegisterConfig,
     /// What is purged from the store, by core.
     pub dbcleaner: DbCleanerConfig,
     /// Modules of other releases, as they were written.
@@ -51,19 +54,19 @@ pub struct OtherModule {
 }
 
 /// Modules that have their types above.
-const TYPED: [&str; 6] = [
+const TYPED: [&str; 7] = [
     "action",
     "engine",
     "httpserver",
     "cron",
     "dbcleaner",
     "proxy",
+    "register",
 ];
 
 /// Modules of the seed and of later releases that have no service here yet.
-const OTHERS: [&str; 18] = [
+const OTHERS: [&str; 17] = [
     "httpserverng",
-    "register",
     "pull",
     "pullwss",
     "nodes",
@@ -94,6 +97,7 @@ pub(super) fn read(reader: &Reader, section: Section<'_>, checks: Checks) -> Mod
     let httpserver = httpserver::read(part("httpserver"), checks);
     let cron = cron::read(part("cron"));
     let proxy = proxy::read(part("proxy"));
+    let register = register::read(part("register"), checks);
     let dbcleaner = dbcleaner(part("dbcleaner"));
     let mut others = BTreeMap::new();
     for name in section.keys() {
@@ -118,6 +122,7 @@ pub(super) fn read(reader: &Reader, section: Section<'_>, checks: Checks) -> Mod
         httpserver,
         cron,
         proxy,
+        register,
         dbcleaner,
         others,
     }
