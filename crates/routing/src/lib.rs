@@ -16,6 +16,7 @@ mod ledger;
 mod modules;
 mod outbox;
 mod record;
+mod redact;
 mod router;
 mod state;
 mod waiters;
@@ -28,4 +29,5 @@ pub use gorgone_protocol::request::log::Row;
 pub use record::{
     Fetched, NewRow, Record, Runner, StateChange, StoredLease, Task, TaskState, Written,
 };
+pub use redact::Redactor;
 pub use router::Router;
