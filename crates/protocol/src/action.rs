@@ -130,6 +130,21 @@ impl Action {
         )
     }
 
+    /// Whether it only tells something, and neither changes nor runs anything.
+    #[must_use]
+    pub fn only_reads(&self) -> bool {
+        match self {
+            Self::ConStatus
+            | Self::GetLog
+            | Self::GetAudit
+            | Self::Ping
+            | Self::GetThumbprint
+            | Self::Information => true,
+            Self::Other(name) => &**name == "GETCRON",
+            _ => false,
+        }
+    }
+
     /// The name as it is written on the wire.
     #[must_use]
     pub fn name(&self) -> std::borrow::Cow<'_, str> {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::Deserialize;
+
 use crate::Dialect;
 
 /// The code of a history row.
@@ -83,6 +85,20 @@ impl Reason {
             Self::Unknown => "unknown",
         }
     }
+}
+
+/// What the data of a KO's row gives as its reason, also where it is a word of a module's own.
+#[must_use]
+pub fn reason_of(data: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Body {
+        reason: Option<String>,
+    }
+    if !data.contains("\"reason\"") {
+        return None;
+    }
+    let body: Body = serde_json::from_str(data).ok()?;
+    body.reason
 }
 
 impl fmt::Display for Reason {

@@ -63,6 +63,12 @@ impl Data {
         serde_json::from_str(&self.0).map_err(DataError)
     }
 
+    /// The JSON text, shared.
+    #[must_use]
+    pub fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
+
     /// The JSON text.
     #[must_use]
     pub fn as_str(&self) -> &str {

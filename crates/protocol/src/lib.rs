@@ -26,7 +26,7 @@ mod time;
 
 pub use action::Action;
 pub use answer::{Answer, AnswerName, Status};
-pub use code::{Code, Reason};
+pub use code::{Code, Reason, reason_of};
 pub use codec::{DecodeError, decode, decode_answer, encode, encode_answer, peek_action};
 pub use data::{Data, DataError};
 pub use dialect::Dialect;

@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use gorgone_protocol::request::audit::Door;
-use gorgone_protocol::{Message, NodeId, Rights, Target};
+use gorgone_protocol::request::cancel::Cancel;
+use gorgone_protocol::{Action, Message, NodeId, Rights, Target};
+
+use crate::fleet::other_node;
+use crate::router::Router;
 
 /// A client of the external endpoint, or a user of a module that speaks HTTP.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -27,21 +31,39 @@ pub struct Caller {
 
 impl Caller {
     /// Why the caller may not ask for this, if it may not.
-    pub(crate) fn refusal(&self, message: &Message, own: NodeId) -> Option<String> {
+    pub(crate) fn refusal(&self, action: &Action, target: &Target, own: NodeId) -> Option<String> {
         let Credential { door, name, rights } = &*self.credential;
-        if rights.allows(&message.action, &message.target, own) {
+        if rights.allows(action, target, own) {
             return None;
         }
         let kind = match door {
             Door::Zeromq => "client",
             Door::Http => "user",
         };
-        let target = Target::Node(own);
-        let node = match &message.target {
-            Target::Here => &target,
+        let here = Target::Node(own);
+        let node = match target {
+            Target::Here => &here,
             other => other,
         };
-        let action = &message.action;
         Some(format!("{kind} '{name}' may not {action} on node {node}"))
+    }
+}
+
+impl Router {
+    /// Why a request may not be made, if it may not.
+    pub(crate) fn forbidden(&self, caller: &Caller, message: &Message) -> Option<String> {
+        let target = self.ends_at(message).unwrap_or(&message.target);
+        caller.refusal(&message.action, target, self.settings.node)
+    }
+
+    /// Where that runs which is to be cancelled: it takes the right to cancel there.
+    fn ends_at(&self, message: &Message) -> Option<&Target> {
+        if message.action != Action::Cancel
+            || other_node(&message.target, self.settings.node).is_some()
+        {
+            return None;
+        }
+        let cancel: Cancel = message.data.decode().ok()?;
+        Some(&self.ledger.get(&cancel.token)?.task.target)
     }
 }

@@ -1,5 +1,6 @@
 //! CANCEL: ending a task that was accepted earlier, and telling the truth about it.
 
+use gorgone_protocol::request::audit::Outcome;
 use gorgone_protocol::request::cancel::{self, Cancel};
 use gorgone_protocol::{Action, Answer, Data, Headers, Message, Token};
 
@@ -16,6 +17,8 @@ impl Router {
     pub(crate) fn cancel_task(&mut self, ack: Ack, subject: Token, fresh: Token) {
         let Some(entry) = self.ledger.get(&subject) else {
             let (to, token) = ack;
+            self.out
+                .audit(Outcome::Refused, "no request with this token is running");
             return self.out.push(Effect::CancelLookup { to, token, subject });
         };
         if !entry.durable {
@@ -35,6 +38,7 @@ impl Router {
         }
         // What is not with a runner, or not yet, ends here.
         let with_runner = entry.runner().is_some() && entry.delivered;
+        let ending = entry.ending;
         let words = if entry.may_have_begun() {
             "cancelled before it was run again"
         } else {
@@ -49,8 +53,11 @@ impl Router {
                 told: false,
             });
         if with_runner {
+            self.out
+                .audit(Outcome::Answered, "its runner is told to end it");
             self.tell_runner(&subject);
-        } else {
+        } else if !ending {
+            self.out.audit(Outcome::Answered, words);
             self.write_end(&subject, Ending::CancelledInLine(words), None);
         }
     }

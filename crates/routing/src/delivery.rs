@@ -1,5 +1,6 @@
 //! The promise of an ACK: from acceptance over the hand-over to the one terminal row.
 
+use gorgone_protocol::request::audit::Outcome;
 use gorgone_protocol::request::options::Options;
 use gorgone_protocol::{Action, Answer, Code, Headers, Identity, Message, Reason, Token};
 use serde_json::json;
@@ -112,8 +113,14 @@ impl Router {
             attempt: u32::from(handed.is_some()),
             state: handed.unwrap_or(TaskState::Queued),
         };
-        self.out
-            .write(Record::Accept(task.clone()), After::Accepted(token.clone()));
+        let audit = self.out.audits.take(Outcome::Accepted, "");
+        let (row, unsure) = audit.unzip();
+        let after = After::Accepted(token.clone(), unsure);
+        self.out.write(Record::Accept(task.clone()), after);
+        if let Some(row) = row {
+            self.out
+                .write(Record::AuditOf(Box::new(row)), After::Nothing);
+        }
         self.ledger
             .insert(Entry::new(task, line, false, vec![(from, token)]));
     }

@@ -3,6 +3,7 @@
 use gorgone_protocol::{Answer, Reason, Token};
 use serde_json::json;
 
+use crate::audit::Unsure;
 use crate::entry::Entry;
 use crate::event::{BatchId, Effect, Origin, WriteFailure};
 use crate::ledger::Unwritten;
@@ -42,7 +43,20 @@ impl Router {
     fn durable(&mut self, after: After, written: &Written) {
         match after {
             After::Nothing => {}
-            After::Accepted(token) => self.accepted(&token, written),
+            After::Audited(audit) => self.out.audited(audit, true),
+            After::Accepted(token, audit) => self.accepted(&token, audit, written),
+            After::Answered { to, answer } => {
+                let answer = *answer;
+                self.out.push(Effect::Answer { to, answer });
+            }
+            After::AuditedRow((to, ack), audit) => match written {
+                Written::Ignored => {
+                    self.out.audits.reopen(audit);
+                    let words = "the token belongs to a request that has ended";
+                    self.refuse(to, Some(ack), words);
+                }
+                _ => self.acknowledge((to, ack), "message inserted"),
+            },
             After::Handed(token) => self.hand_over(&token),
             After::Row { token, ack } => {
                 self.waiters.row_arrived(&token, &mut self.out);
@@ -103,11 +117,12 @@ impl Router {
         }
     }
 
-    fn accepted(&mut self, token: &Token, written: &Written) {
+    fn accepted(&mut self, token: &Token, audit: Option<Unsure>, written: &Written) {
         if let Written::Duplicate { same } = written {
             let Some(entry) = self.ledger.remove(token) else {
                 return;
             };
+            self.reopen(audit);
             if let Some(runner) = entry.runner() {
                 self.free(runner, token);
             }
@@ -138,14 +153,31 @@ impl Router {
         }
     }
 
+    /// It came to something else, which is what its sender is told.
+    fn reopen(&mut self, audit: Option<Unsure>) {
+        if let Some(audit) = audit {
+            self.out.audits.reopen(audit);
+        }
+    }
+
     fn not_written(&mut self, after: After, failure: &WriteFailure) {
         let words = &failure.message;
         match after {
             After::Nothing => {}
-            After::Accepted(token) => {
+            After::Answered { to, answer } => {
+                let answer = *answer;
+                self.out.push(Effect::Answer { to, answer });
+            }
+            After::Audited(audit) => self.out.audited(audit, false),
+            After::AuditedRow((to, ack), audit) => {
+                self.reopen(Some(audit));
+                self.unavailable(to, ack, words);
+            }
+            After::Accepted(token, audit) => {
                 let Some(entry) = self.ledger.remove(&token) else {
                     return;
                 };
+                self.reopen(audit);
                 if let Some(runner) = entry.runner() {
                     self.modules.release(runner, &token);
                     self.nodes.left(&token);

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use gorgone_protocol::request::audit::GetAudit;
 use gorgone_protocol::request::log::GetLog;
 use gorgone_protocol::request::logger::Severity;
 use gorgone_protocol::request::nodes::{NodeDefinition, NodeKind};
 use gorgone_protocol::request::state::GetState;
 use gorgone_protocol::{Answer, Dialect, Headers, Identity, Message, NodeId, Token};
 
-use crate::{Caller, Record, StoredLease, Task, Written};
+use crate::{Caller, Record, Redactor, StoredLease, Task, Written};
 
 /// Where a request comes from, and where its answer goes.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -67,6 +68,17 @@ pub enum Event {
     },
     /// The file of nodes was read: these are all that it lists.
     FileOfNodes(Vec<NodeDefinition>),
+    /// Something that is no request.
+    Malformed {
+        /// Who says it.
+        from: Origin,
+        /// As it came.
+        text: Vec<u8>,
+        /// The token, where that much could be read: the answer carries it.
+        token: Option<Token>,
+        /// See [`Event::Request`].
+        caller: Option<Caller>,
+    },
     /// The internal side lost its connection to a module; also where a new connection under the
     /// same identity takes its place. It must come before anything that comes over the new one:
     /// a module that names no epoch is told from its former life by nothing else.
@@ -129,6 +141,17 @@ pub struct StateQuery {
     pub keys: GetState,
 }
 
+/// A reading of the audit, done beside the loop, and answered from there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AuditQuery {
+    /// Whom to answer.
+    pub to: Origin,
+    /// The token of the request.
+    pub token: Token,
+    /// Which rows.
+    pub filter: GetAudit,
+}
+
 /// What the router wants done.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Effect {
@@ -170,6 +193,8 @@ pub enum Effect {
     ReadState(StateQuery),
     /// The file of nodes cannot be followed, in these words; nothing of it is.
     FileOfNodesRefused(String),
+    /// Read rows of the audit, and answer.
+    ReadAudit(AuditQuery),
     /// New rows stand in the history: parents may want to fetch them.
     NewRows,
     /// From now on log that much.
@@ -215,6 +240,9 @@ pub struct Settings {
     pub max_relays: usize,
     /// How long a module that vanished may take to come back before its work counts as lost.
     pub module_grace: Duration,
+    /// What takes secrets out of the audit; none: there is no audit. It may change, see
+    /// [`crate::Router::set_audit`].
+    pub audit: Option<Redactor>,
 }
 
 impl Default for Settings {
@@ -237,6 +265,7 @@ impl Default for Settings {
             node_window: 64,
             max_relays: 10_000,
             module_grace: Duration::from_secs(10),
+            audit: None,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A pure state machine: events in, effects out, time as an argument. It does not know what
 //! ZeroMQ, SQL, a thread or a clock is; `services/core` does what it wants done.
 
+mod audit;
 mod caller;
 mod cancel;
 mod counters;
@@ -17,13 +18,16 @@ mod modules;
 mod outbox;
 mod record;
 mod redact;
+mod refusals;
 mod router;
 mod state;
 mod waiters;
 
+pub use audit::NewAudit;
 pub use caller::{Caller, Credential};
 pub use event::{
-    BatchId, Effect, Event, Origin, Query, Restored, Settings, StateQuery, WaiterId, WriteFailure,
+    AuditQuery, BatchId, Effect, Event, Origin, Query, Restored, Settings, StateQuery, WaiterId,
+    WriteFailure,
 };
 pub use gorgone_protocol::request::log::Row;
 pub use record::{

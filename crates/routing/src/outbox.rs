@@ -3,12 +3,14 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use gorgone_protocol::request::audit::Outcome;
 use gorgone_protocol::request::lease::LeaseName;
 use gorgone_protocol::request::nodes::NodeDefinition;
 use gorgone_protocol::{Answer, NodeId, Token};
 
+use crate::audit::{Audits, Leave, Unsure};
 use crate::event::{BatchId, Effect, Origin};
-use crate::{NewRow, Record};
+use crate::{NewAudit, NewRow, Record};
 
 /// Whom to acknowledge something to: the peer, and the token of its message.
 pub(crate) type Ack = (Origin, Token);
@@ -18,8 +20,14 @@ pub(crate) type Ack = (Origin, Token);
 pub(crate) enum After {
     /// Nothing.
     Nothing,
-    /// The task is accepted.
-    Accepted(Token),
+    /// The task is accepted, and so is written what the audit says of it.
+    Accepted(Token, Option<Unsure>),
+    /// The audit has its row ahead of the answer.
+    Audited(Unsure),
+    /// The audit has its row if the row of the history before it was written.
+    AuditedRow(Ack, Unsure),
+    /// The audit has its row, and the answer may leave.
+    Answered { to: Origin, answer: Box<Answer> },
     /// The task may be handed over to its runner.
     Handed(Token),
     /// A row stands in the history.
@@ -82,6 +90,7 @@ pub(crate) struct Outbox {
     afters: Vec<After>,
     next_batch: u64,
     in_flight: HashMap<BatchId, Vec<After>>,
+    pub(crate) audits: Audits,
 }
 
 impl Outbox {
@@ -89,8 +98,49 @@ impl Outbox {
         self.effects.push_back(effect);
     }
 
+    /// Answers a request; where the audit is to know of it, as soon as it does.
     pub(crate) fn answer(&mut self, to: Origin, answer: Answer) {
-        self.push(Effect::Answer { to, answer });
+        match self.audits.close(&to, answer) {
+            Leave::Now(answer) => self.push(Effect::Answer { to, answer }),
+            Leave::After(row, answer) => {
+                let answer = Box::new(answer);
+                self.write_audit(row, After::Answered { to, answer });
+            }
+            Leave::Held => {}
+        }
+    }
+
+    /// Writes down what becomes of the request in hand in the batch that does it, before the
+    /// records that do, and ahead of its answer.
+    pub(crate) fn audit(&mut self, outcome: Outcome, words: &str) {
+        if let Some((row, unsure)) = self.audits.take_ahead(outcome, words) {
+            self.write_audit(row, After::Audited(unsure));
+        }
+    }
+
+    /// What became of a row that was written ahead of an answer.
+    pub(crate) fn audited(&mut self, unsure: Unsure, written: bool) {
+        if let Some((to, answer)) = self.audits.settle(unsure, written) {
+            self.answer(to, answer);
+        }
+    }
+
+    /// What the router has looked at is answered later.
+    pub(crate) fn lay_aside(&mut self) {
+        if let Some(row) = self.audits.lay_aside() {
+            self.write_audit(row, After::Nothing);
+        }
+    }
+
+    /// Says how many refused requests have no row of their own.
+    pub(crate) fn sum_up(&mut self, all: bool) {
+        for row in self.audits.summaries(all) {
+            self.write_audit(row, After::Nothing);
+        }
+    }
+
+    fn write_audit(&mut self, row: NewAudit, after: After) {
+        self.write(Record::Audit(Box::new(row)), after);
     }
 
     pub(crate) fn write(&mut self, record: Record, after: After) {

@@ -9,6 +9,8 @@ use gorgone_protocol::request::state::Fence;
 use gorgone_protocol::{Action, Code, Data, Dialect, NodeId, Target, Token};
 use serde_json::{Value, json};
 
+use crate::NewAudit;
+
 /// Who runs a task: one life of one instance of a module.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Runner {
@@ -143,6 +145,11 @@ pub enum Record {
     GiveBack(Fence),
     /// What a module keeps: written only if its fence is the current one.
     PutState(Box<StateChange>),
+    /// A row for the audit.
+    Audit(Box<NewAudit>),
+    /// A row for the audit about the record before it in the batch: written only if that was.
+    /// Where that is an `Accept`, the row is told when the task ends.
+    AuditOf(Box<NewAudit>),
 }
 
 /// A lease as it is written down.

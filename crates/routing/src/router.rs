@@ -13,6 +13,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use gorgone_protocol::request::audit::Outcome;
 use gorgone_protocol::request::cancel::Cancel;
 use gorgone_protocol::request::log::{GetLog, PutLog};
 use gorgone_protocol::request::logger;
@@ -26,14 +27,14 @@ use serde_json::json;
 
 use crate::counters::Counters;
 use crate::entry::Line;
-use crate::event::{Effect, Event, Origin, Query, Restored, Settings};
+use crate::event::{AuditQuery, Effect, Event, Origin, Query, Restored, Settings};
 use crate::fleet::{Nodes, Relays, other_node};
 use crate::leases::Leases;
 use crate::ledger::Ledger;
 use crate::modules::{Modules, Welcome};
 use crate::outbox::{Ack, After, Outbox};
 use crate::waiters::Waiters;
-use crate::{Caller, NewRow, Record};
+use crate::{Caller, NewRow, Record, Redactor};
 
 /// The words that every daemon in the field uses for a daemon that ends.
 const STOPPING: &str = "gorgone is stopping/restarting. Not proceed request.";
@@ -93,6 +94,7 @@ impl Router {
             retry_at: None,
             stopping: false,
         };
+        router.out.audits.configure(router.settings.audit.clone());
         for definition in restored.nodes {
             if let Ok(definition) = serde_json::from_str::<NodeDefinition>(&definition) {
                 router.nodes.put(definition);
@@ -112,6 +114,7 @@ impl Router {
     /// they want written is then one batch.
     pub fn handle(&mut self, event: Event, now: Moment) {
         self.now = now;
+        self.out.audits.set_time(now);
         match event {
             Event::Request {
                 from,
@@ -119,7 +122,23 @@ impl Router {
                 message,
                 fresh,
                 caller,
-            } => self.request(from, dialect, message, fresh, caller.as_ref()),
+            } => {
+                self.request(from, dialect, message, fresh, caller.as_ref());
+                self.out.lay_aside();
+            }
+            Event::Malformed {
+                from,
+                text,
+                token,
+                caller,
+            } => {
+                if let Some(caller) = &caller {
+                    let what = (text.as_slice(), token.as_ref());
+                    let own = self.settings.node;
+                    self.out.audits.begin_unread(&from, caller, what, own);
+                }
+                self.refuse(from, token, "request not well formatted");
+            }
             Event::FileOfNodes(definitions) => self.follow_file(definitions),
             Event::Answered { from, answer } => self.answered(&from, answer),
             Event::ModuleGone(module) => self.modules.away(&module, now.monotonic),
@@ -132,6 +151,7 @@ impl Router {
                 self.stopping = true;
                 self.waiters.release_all(&mut self.out);
                 self.expire_lease_waits(true);
+                self.out.sum_up(true);
             }
             Event::Timeout => self.timeout(),
         }
@@ -160,6 +180,7 @@ impl Router {
             self.waiters.next_deadline(),
             self.modules.next_deadline(grace),
             self.leases.next_deadline(self.retry_at.is_none()),
+            self.out.audits.next_deadline(),
             self.retry_at,
             cancel,
             self.relays.next_deadline(),
@@ -170,6 +191,11 @@ impl Router {
         .map(|deadline| deadline.saturating_sub(now.monotonic))
         .chain(by_wall)
         .min()
+    }
+
+    /// From now on secrets are taken out of the audit in this way, or there is no audit.
+    pub fn set_audit(&mut self, audit: Option<Redactor>) {
+        self.out.audits.configure(audit);
     }
 
     /// Whether nothing is on its way to the store or waits to be done.
@@ -201,6 +227,7 @@ impl Router {
         for id in self.nodes.resume(now.monotonic) {
             self.schedule(&Line::Node(id));
         }
+        self.out.sum_up(false);
         if self.retry_at.is_some_and(|at| at <= now.monotonic) {
             self.retry();
         }
@@ -218,7 +245,13 @@ impl Router {
         let offered = self.offers(&message.action);
         self.counters.count(&from, &message.action, offered);
         // What may be asked at all is decided here, for every door, before anything else is.
-        let forbidden = caller.and_then(|caller| caller.refusal(&message, self.settings.node));
+        let forbidden = caller.and_then(|caller| self.forbidden(caller, &message));
+        if let Some(caller) = caller
+            && (forbidden.is_some() || !message.action.only_reads())
+        {
+            let own = self.settings.node;
+            self.out.audits.begin(&from, caller, &message, &token, own);
+        }
         if let Some(words) = forbidden {
             let answer = Answer::forbidden(Some(token), &words);
             return self.out.answer(from, answer);
@@ -263,6 +296,7 @@ impl Router {
                 self.out.answer(from, answer.named(AnswerName::Pong));
             }
             Action::GetLog => self.get_log(from, token, &message.data, dialect),
+            Action::GetAudit => self.get_audit(from, token, &message.data),
             Action::PutLog => self.put_log(from, token, &message.data, dialect),
             Action::RegisterNodes => self.register_nodes(from, token, &message.data),
             Action::UnregisterNodes => self.unregister_nodes(from, token, &message.data),
@@ -331,6 +365,7 @@ impl Router {
             to,
             answer: Box::new(Answer::refused(shown, words)),
         };
+        self.out.audit(Outcome::Refused, words);
         self.out.write(Record::Put(row), after);
     }
 
@@ -392,6 +427,18 @@ impl Router {
         }
     }
 
+    fn get_audit(&mut self, to: Origin, token: Token, data: &Data) {
+        match data.decode() {
+            Ok(filter) => self
+                .out
+                .push(Effect::ReadAudit(AuditQuery { to, token, filter })),
+            Err(error) => {
+                let words = format!("a filter is wrong: {error}");
+                self.refuse(to, Some(token), &words);
+            }
+        }
+    }
+
     fn put_log(&mut self, from: Origin, token: Token, data: &Data, dialect: Dialect) {
         let put = match PutLog::decode(data, dialect) {
             Ok(put) => put,
@@ -417,7 +464,18 @@ impl Router {
                 // The task has ended meanwhile; nothing may follow its terminal row.
                 self.acknowledge((from, token), "the token has ended");
             }
-            None => self.write_row(row, Some((from, token))),
+            None => match self.out.audits.take(Outcome::Answered, "") {
+                Some((audit, unsure)) => {
+                    let after = After::Row {
+                        token: row.token.clone(),
+                        ack: None,
+                    };
+                    self.out.write(Record::Put(row), after);
+                    let after = After::AuditedRow((from, token), unsure);
+                    self.out.write(Record::AuditOf(Box::new(audit)), after);
+                }
+                None => self.write_row(row, Some((from, token))),
+            },
         }
     }
 

@@ -10,7 +10,8 @@ mod desk;
 
 use std::sync::Arc;
 
-use desk::Desk;
+use desk::fleet::fleet;
+use desk::{Desk, token};
 use gorgone_protocol::request::audit::Door;
 use gorgone_protocol::{
     Action, Data, Grant, GrantedActions, GrantedNodes, Identity, Message, Rights, Status, Target,
@@ -90,7 +91,7 @@ fn refusal_names_who_what_and_where() {
         let mut desk = Desk::new();
         let message = Message {
             action: Action::Cancel,
-            token: Some(desk::token("t")),
+            token: Some(token("t")),
             target: Target::parse(target),
             data: Data::empty(),
         };
@@ -98,7 +99,7 @@ fn refusal_names_who_what_and_where() {
         desk.says_for(from, message, Some(caller(door)));
         desk.stored();
         let answer = desk.full_answers_to("peer").remove(0);
-        assert_eq!(answer.token, Some(desk::token("t")));
+        assert_eq!(answer.token, Some(token("t")));
         answer.data.as_str().to_owned()
     };
     assert_eq!(
@@ -109,6 +110,38 @@ fn refusal_names_who_what_and_where() {
         words(Door::Http, ""),
         r#"{"error":"forbidden","message":"user 'ann' may not CANCEL on node 1"}"#
     );
+}
+
+#[test]
+fn cancelling_takes_the_right_to_it_where_the_request_runs() {
+    let mut desk = fleet();
+    desk.client_to("somebody", 4, "there");
+    desk.command("here");
+    desk.stored();
+    for (node, may) in [("self", "here"), ("4", "there")] {
+        let grant = Grant {
+            actions: vec![GrantedActions::One(Action::Cancel)],
+            nodes: vec![GrantedNodes::parse(node).unwrap()],
+        };
+        let credential = Credential {
+            rights: Rights::of(vec![grant]),
+            ..(*caller(Door::Zeromq).credential).clone()
+        };
+        let caller = Caller {
+            credential: Arc::new(credential),
+            from: None,
+        };
+        for subject in ["here", "there"] {
+            let data = Data::parse(&format!(r#"{{"token":"{subject}"}}"#)).unwrap();
+            let message = Message::new(Action::Cancel, None, data);
+            let from = Origin::Client(Identity::new(b"peer"));
+            desk.says_for(from, message, Some(caller.clone()));
+            let forbidden = desk.answers_to("peer") == [(Status::Nok, "forbidden".to_owned())];
+            assert_eq!(forbidden, subject != may, "{subject} with {node}");
+            desk.stored();
+            desk.answers_to("peer");
+        }
+    }
 }
 
 #[test]

@@ -506,3 +506,27 @@ fn rights_that_could_be_misread_are_refused() {
     }
     assert_eq!(found.len(), expected.len(), "{found:#?}");
 }
+
+#[test]
+fn audit_is_on_and_can_be_told_what_is_secret() {
+    let audit = config("").core.audit;
+    assert!(audit.enable);
+    assert_eq!(audit.keep, Duration::from_secs(90 * 86_400));
+    let text = "gorgonecore: { audit: { keep: 3600, max_rows: 5, redact: [\"pin (\\\\d+)\"] } }\n";
+    let audit = config(text).core.audit;
+    assert_eq!(audit.keep, Duration::from_secs(3600));
+    assert_eq!(
+        (audit.max_rows, audit.redact),
+        (5, vec!["pin (\\d+)".to_owned()])
+    );
+    let wrong = "gorgonecore: { audit: { enabled: true, redact: [ok, \"(\"] } }\n";
+    let found = problems(wrong).join("\n");
+    assert!(
+        found.contains("gorgonecore.audit.redact[1]: is not a regular expression"),
+        "{found}"
+    );
+    assert!(
+        found.contains("audit.enabled: unknown key; did you mean 'enable'?"),
+        "{found}"
+    );
+}

@@ -48,6 +48,9 @@ impl Change {
                     rows.map(|row| row.token.len() + row.data.len() + FIXED)
                         .sum()
                 }
+                Self::Routing(Record::Audit(row) | Record::AuditOf(row)) => {
+                    row.request.len() + row.message.len()
+                }
                 Self::Routing(
                     Record::Advance { .. }
                     | Record::DropNode(_)

@@ -87,10 +87,11 @@ impl<'a> Plan<'a> {
         }
     }
 
-    fn end(&mut self, page: &Fetched, row: &Row) -> Option<Token> {
+    fn end(&mut self, page: &Fetched, row: &'a Row) -> Option<Token> {
         let known = self.known.get_mut(row.token.as_str())?;
         known.standing.progress = Progress::Finished(page.at);
         known.changed = true;
+        self.ended(&row.token, (row.code, &row.data), page.at);
         Token::parse(&row.token).ok()
     }
 }

@@ -16,6 +16,7 @@
 //! - It does not know what a request means, does not deliver anything, and has no clock: ages
 //!   are arguments.
 
+mod audit;
 mod change;
 mod error;
 mod fetched;

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use gorgone_protocol::request::state::Fence;
 use gorgone_protocol::{Code, Dialect, NodeId};
-use gorgone_routing::{NewRow, Record, Runner, StateChange, Task, TaskState, Written};
+use gorgone_routing::{NewAudit, NewRow, Record, Runner, StateChange, Task, TaskState, Written};
 
+use crate::audit::End;
 use crate::change::{Digest, SyncMark, column_id, digest};
 use crate::fetched::Synced;
 use crate::session::SessionChange;
@@ -97,6 +98,11 @@ pub(crate) struct Plan<'a> {
     pub(crate) rows: Vec<PlannedRow<'a>>,
     /// Nodes whose rows the group brings.
     pub(crate) synced: BTreeMap<i64, Synced>,
+    pub(crate) audits: Vec<&'a NewAudit>,
+    /// What the audit is told of tasks.
+    pub(crate) ends: Vec<End<'a>>,
+    /// Whether the change before was written.
+    done: bool,
     /// `None`: forget the node.
     pub(crate) nodes: BTreeMap<i64, Option<&'a str>>,
     pub(crate) marks: BTreeMap<i64, SyncMark>,
@@ -123,7 +129,9 @@ pub(crate) fn tokens<'a>(changes: impl Iterator<Item = &'a Change>) -> Vec<&'a s
                 Record::PutNode { .. }
                 | Record::DropNode(_)
                 | Record::Grant { .. }
-                | Record::GiveBack(_),
+                | Record::GiveBack(_)
+                | Record::Audit(_)
+                | Record::AuditOf(_),
             )
             | Change::Session(_)
             | Change::Mark(_) => {}
@@ -168,6 +176,12 @@ impl<'a> Plan<'a> {
     /// Adds one change. The numbers in `Written::Row` count the rows of the plan from 0; the
     /// database gives the true ones.
     pub(crate) fn add(&mut self, change: &'a Change) -> Result<Written, Error> {
+        let written = self.add_change(change)?;
+        self.done = matches!(written, Written::Done | Written::Row(_));
+        Ok(written)
+    }
+
+    fn add_change(&mut self, change: &'a Change) -> Result<Written, Error> {
         match change {
             Change::Routing(record) => self.add_record(record),
             Change::Session(record) => {
@@ -208,10 +222,14 @@ impl<'a> Plan<'a> {
                         known.standing.last_sequence = known.standing.last_sequence.max(sequence);
                     }
                     known.changed = true;
+                    self.ended(&row.token, (row.code, &row.data), row.ctime);
                     self.push(row)
                 }
                 _ => Written::Ignored,
             },
+            Record::Audit(row) => self.audit(row),
+            Record::AuditOf(row) if self.done => self.audit(row),
+            Record::AuditOf(_) => Written::Ignored,
             Record::Fetched(page) => self.fetched(page)?,
             Record::PutNode { id, definition } => {
                 self.nodes.insert(column_id(*id)?, Some(definition));

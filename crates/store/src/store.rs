@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
+use gorgone_protocol::request::audit::{AuditPage, GetAudit};
 use gorgone_protocol::request::state::{GetState, StatePage};
 use gorgone_protocol::{NodeId, Token};
 use gorgone_routing::{StoredLease, Task, Written};
@@ -18,7 +19,7 @@ use crate::history::{Filter, Page};
 use crate::queue::{self, Batch, Job, Weight};
 use crate::sqlite::purge::{Chunk, Cursor};
 use crate::sqlite::write::Writer;
-use crate::sqlite::{open, read, state};
+use crate::sqlite::{audit, open, read, state};
 use crate::{Change, Error, OpenError, SyncMark};
 
 /// Where the database is, and its bounds.
@@ -93,6 +94,22 @@ pub struct PurgeOptions {
     pub history_before: i64,
     /// Sessions whose peer was last heard before go.
     pub sessions_before: i64,
+    /// Rows of the audit that were written before go.
+    pub audit_before: i64,
+    /// So many rows of the audit stay at most: the oldest go first.
+    pub audit_rows: u64,
+}
+
+impl Default for PurgeOptions {
+    /// Everything stays.
+    fn default() -> Self {
+        Self {
+            history_before: i64::MIN,
+            sessions_before: i64::MIN,
+            audit_before: i64::MIN,
+            audit_rows: u64::MAX,
+        }
+    }
 }
 
 /// What a purge deleted.
@@ -104,6 +121,8 @@ pub struct Purged {
     pub tasks: u64,
     /// Sessions.
     pub sessions: u64,
+    /// Rows of the audit.
+    pub audit: u64,
 }
 
 /// A database that is open. Cheap to clone; the last handle that is dropped closes it.
@@ -243,6 +262,15 @@ impl Store {
         state::page(&self.readers, keys).await
     }
 
+    /// Rows of the audit, in the order of their ids, bounded in number and bytes, and in how
+    /// many rows are looked at: a page may be empty and say where the next one begins.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn audit(&self, filter: &GetAudit) -> Result<AuditPage, Error> {
+        audit::read(&self.readers, filter).await
+    }
+
     /// How far a node's log was synchronised. Written with [`Change::Mark`], in one batch with
     /// the rows that it counts.
     ///
@@ -299,6 +327,10 @@ impl Store {
         let before = options.sessions_before;
         purged.sessions = self.delete_all(Chunk::Sessions { before }).await?;
         self.delete_all(Chunk::Identities { before }).await?;
+        let before = options.audit_before;
+        purged.audit = self.delete_all(Chunk::Audit { before }).await?;
+        let keep = i64::try_from(options.audit_rows).unwrap_or(i64::MAX);
+        purged.audit += self.delete_all(Chunk::AuditBeyond { keep }).await?;
         Ok(purged)
     }
 

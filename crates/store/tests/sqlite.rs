@@ -40,6 +40,12 @@ conformance! {
     pages_are_bounded_in_rows_and_bytes
     sessions_come_back_with_their_keys
     nodes_and_marks_are_replaced
+    audit_comes_back_as_it_was_written
+    audit_of_a_record_is_written_with_it
+    audit_is_told_how_a_task_ends
+    every_filter_of_the_audit_filters
+    audit_is_read_in_pages_from_either_end
+    old_audit_is_purged_and_never_numbered_again
     a_lease_has_one_holder_after_another
     state_is_written_under_the_current_fence_only
     state_is_read_in_sorted_pages
@@ -221,7 +227,7 @@ async fn a_full_database_refuses_whole_batches_and_recovers() {
     );
     let all = PurgeOptions {
         history_before: i64::MAX,
-        sessions_before: 0,
+        ..PurgeOptions::default()
     };
     assert_eq!(store.purge(all).await.unwrap().rows, stored as u64);
     store

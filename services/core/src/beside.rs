@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gorgone_protocol::request::nodes::NodeDefinition;
-use gorgone_protocol::request::{cancel, log};
+use gorgone_protocol::request::{audit, cancel, log};
 use gorgone_protocol::{Answer, Dialect, NodeId, Token};
 use gorgone_routing::{
-    BatchId, Origin, Query, Record, StateQuery, WaiterId, WriteFailure, Written,
+    AuditQuery, BatchId, Origin, Query, Record, StateQuery, WaiterId, WriteFailure, Written,
 };
 use gorgone_runtime::config::Config;
 use gorgone_session::{HelloOutcome, JobId};
@@ -112,6 +112,27 @@ impl Beside {
                 to: query.to,
                 answer,
                 waiter: query.waiter,
+            });
+        });
+    }
+
+    /// Reads rows of the audit.
+    pub(crate) fn read_audit(&self, query: AuditQuery, dialect: Dialect) {
+        let Some(turn) = self.turn() else {
+            let words = "too many readings wait; try again later";
+            return self.read(query.to, Some(Answer::busy(Some(query.token), words)), None);
+        };
+        let (store, done, node) = (self.store.clone(), self.done.clone(), self.node);
+        tokio::spawn(async move {
+            let answer = match store.audit(&query.filter).await {
+                Ok(page) => audit::answer(Some(query.token), node, page, dialect),
+                Err(error) => unreadable(query.token, &error),
+            };
+            drop(turn);
+            let _ = done.send(Done::Read {
+                to: query.to,
+                answer: Some(answer),
+                waiter: None,
             });
         });
     }

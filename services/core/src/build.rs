@@ -6,9 +6,9 @@ use anyhow::{Context as _, bail};
 use gorgone_crypto::{PrivateKey, PublicKey};
 use gorgone_protocol::request::nodes::NodeKind;
 use gorgone_protocol::{Action, Endpoint};
-use gorgone_routing::{Restored, Router, Settings};
+use gorgone_routing::{Redactor, Restored, Router, Settings};
 use gorgone_runtime::Context;
-use gorgone_runtime::config::{Config, CoreConfig, DatabaseConfig};
+use gorgone_runtime::config::{AuditConfig, Config, CoreConfig, DatabaseConfig};
 use gorgone_session::{Server, ServerConfig};
 use gorgone_store::{Options, Store};
 use gorgone_transport::{Bound, bus, edge};
@@ -153,9 +153,19 @@ fn settings(
         max_nodes: core.limits.max_nodes,
         max_node_tasks: core.limits.max_node_tasks,
         node_window: config.modules.proxy.window,
+        audit: redactor(&core.audit)?,
         module_grace: core.limits.module_grace,
         ..Settings::default()
     })
+}
+
+/// What takes secrets out of the audit, if there is to be one.
+pub(crate) fn redactor(audit: &AuditConfig) -> anyhow::Result<Option<Redactor>> {
+    audit
+        .enable
+        .then(|| Redactor::new(&audit.redact))
+        .transpose()
+        .context("gorgonecore.audit.redact")
 }
 
 pub(crate) fn session_config(

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gorgone_crypto::PublicKey;
 use gorgone_protocol::{
-    Answer, DecodeError, Dialect, Headers, Identity, Moment, NodeId, Token, decode, decode_answer,
+    DecodeError, Dialect, Headers, Identity, Moment, NodeId, Token, decode, decode_answer,
 };
 use gorgone_routing::{Caller, Event, Origin, Router};
 use gorgone_runtime::{Clock, Context, LogHandle};
@@ -14,7 +14,7 @@ use gorgone_transport::{Frames, RouterEvent, RouterSender};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::beside::{Beside, Done};
-use crate::build::session_config;
+use crate::build::{redactor, session_config};
 use crate::credentials::Credentials;
 use crate::handshakes::Handshakes;
 use crate::housekeeping;
@@ -95,6 +95,10 @@ impl Core {
                 Ok(()) = reloads.changed() => {
                     let config = reloads.borrow_and_update().clone();
                     self.credentials = Credentials::new(&config);
+                    match redactor(&config.core.audit) {
+                        Ok(redactor) => self.router.set_audit(redactor),
+                        Err(error) => tracing::error!("{error:#}; the audit stays as it was"),
+                    }
                     if let Some(edge) = &mut self.edge {
                         let config = session_config(&config, &context, &edge.public_key)?;
                         edge.session.reconfigure(config);
@@ -274,7 +278,7 @@ impl Core {
         }
     }
 
-    /// Reads a request and hands it to the router; what cannot be read is answered here.
+    /// Reads a request and hands it to the router.
     pub(crate) fn request(
         &mut self,
         from: Origin,
@@ -307,11 +311,16 @@ impl Core {
             }
             Err(error) => {
                 tracing::debug!(from = %from.to_text(), %error, "request not well formed");
-                let token = match error {
-                    DecodeError::Json { token, .. } => token,
-                    DecodeError::Form => None,
+                let event = Event::Malformed {
+                    from,
+                    text: text.to_vec(),
+                    token: match error {
+                        DecodeError::Json { token, .. } => token,
+                        DecodeError::Form => None,
+                    },
+                    caller,
                 };
-                self.answer(&from, &Answer::refused(token, "request not well formatted"));
+                self.router.handle(event, now);
             }
         }
     }

@@ -46,6 +46,10 @@ impl Core {
                     self.beside.query(query, dialect);
                 }
                 Effect::ReadState(query) => self.beside.read_state(query),
+                Effect::ReadAudit(query) => {
+                    let dialect = self.dialect(&query.to);
+                    self.beside.read_audit(query, dialect);
+                }
                 Effect::CancelLookup { to, token, subject } => {
                     self.beside.cancel_lookup(to, token, subject);
                 }

@@ -1,4 +1,5 @@
-//! Deletes what is old: history and ended tasks, and sessions of peers that went silent.
+//! Deletes what is old: history and ended tasks, sessions of peers that went silent, and the
+//! audit.
 
 use std::time::Duration;
 
@@ -16,15 +17,19 @@ pub(crate) async fn run(store: Store, context: Context) {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(EVERY) => {}
         }
-        let cleaner = context.config().modules.dbcleaner.clone();
-        if !cleaner.enable {
-            continue;
-        }
+        let config = context.config();
+        let (cleaner, audit) = (&config.modules.dbcleaner, &config.core.audit);
         let now = context.clock.now().unix();
         let before = |age: Duration| now - i64::try_from(age.as_secs()).unwrap_or(now);
         let options = PurgeOptions {
-            history_before: before(cleaner.purge_history_time),
+            history_before: if cleaner.enable {
+                before(cleaner.purge_history_time)
+            } else {
+                i64::MIN
+            },
             sessions_before: before(cleaner.purge_sessions_time),
+            audit_before: before(audit.keep),
+            audit_rows: audit.max_rows,
         };
         tokio::select! {
             () = stop.cancelled() => return,

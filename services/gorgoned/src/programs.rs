@@ -33,6 +33,7 @@ pub(crate) fn must_restart(program: &str, old: &Config, new: &Config) -> bool {
             .authorized_clients
             .clone_from(&new.core.authorized_clients);
         followed.timeout = new.core.timeout;
+        followed.audit.clone_from(&new.core.audit);
         return followed != new.core;
     }
     let shared = old.core.id != new.core.id

@@ -7,7 +7,7 @@ use super::lenient;
 use crate::{Answer, Code, Data, DataError, Dialect, NodeId, Token};
 
 /// Through which door a request came in.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Door {
     /// The external endpoint.
@@ -36,7 +36,7 @@ impl Door {
 }
 
 /// What became of a request at once.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// It was accepted, and runs on by itself: how it ended is told beside it.

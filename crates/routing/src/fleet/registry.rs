@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use gorgone_protocol::request::audit::Outcome;
 use gorgone_protocol::request::nodes::{self, NodeDefinition};
 use gorgone_protocol::{Data, NodeId, Reason, Token};
 use serde_json::json;
@@ -27,6 +28,7 @@ impl Router {
                 self.acknowledge((from, token), "no nodes given");
             }
             Ok(definitions) => {
+                self.out.audit(Outcome::Answered, "");
                 let last = definitions.len() - 1;
                 for (index, definition) in definitions.into_iter().enumerate() {
                     let ack = (index == last).then(|| (from.clone(), token.clone()));
@@ -44,6 +46,7 @@ impl Router {
             }
             Ok(ids) if ids.is_empty() => self.acknowledge((from, token), "no nodes given"),
             Ok(ids) => {
+                self.out.audit(Outcome::Answered, "");
                 let last = ids.len() - 1;
                 for (index, id) in ids.into_iter().enumerate() {
                     let ack = (index == last).then(|| (from.clone(), token.clone()));

@@ -213,7 +213,12 @@ impl World {
                 broken.push(format!("{token} was accepted and is lost"));
             }
         }
+        let acceptances = self.store.acceptances();
         for (token, stored) in &self.store.tasks {
+            let audited = acceptances.get(token.as_str()).copied().unwrap_or(0);
+            if audited != 1 {
+                broken.push(format!("the audit has {audited} acceptances of {token}"));
+            }
             let ends: Vec<&Row> = self.store.terminal(token).collect();
             let starts = self.starts.get(token).copied().unwrap_or(0);
             let [end] = ends[..] else {
@@ -234,6 +239,9 @@ impl World {
             self.summary.starts += u64::from(starts);
             self.summary.again += u64::from(starts > 1);
             *self.summary.ends.entry(reason).or_default() += 1;
+        }
+        if acceptances.len() != self.store.tasks.len() {
+            broken.push("the audit knows of tasks that there are not".to_owned());
         }
         broken.into_iter().for_each(|promise| self.broken(promise));
     }

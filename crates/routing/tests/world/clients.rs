@@ -1,11 +1,13 @@
 //! Those who ask: once or again, with tokens of their own or none, and who watch and cancel.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use gorgone_protocol::request::audit::Door;
 use gorgone_protocol::request::cancel::Cancel;
 use gorgone_protocol::request::log::{GetLog, PutLog, WaitFor};
-use gorgone_protocol::{Action, Code, Data, Dialect, Identity, Message, Token};
-use gorgone_routing::{Event, Origin};
+use gorgone_protocol::{Action, Code, Data, Dialect, Identity, Message, Rights, Token};
+use gorgone_routing::{Caller, Credential, Event, Origin};
 use serde_json::json;
 
 use super::{ACTIVE_MS, Ev, World};
@@ -176,13 +178,21 @@ impl World {
         if self.asks[index].token.is_none() {
             self.asks[index].token = Some(fresh.clone());
         }
-        let identity = Identity::new(format!("ask-{index}").as_bytes());
+        let name = format!("ask-{index}");
+        let credential = Credential {
+            door: Door::Zeromq,
+            name: name.as_str().into(),
+            rights: Rights::everything(),
+        };
         self.tell_core(Event::Request {
-            from: Origin::Client(identity),
+            from: Origin::Client(Identity::new(name.as_bytes())),
             dialect: Dialect::Seed,
             message,
             fresh,
-            caller: None,
+            caller: Some(Caller {
+                credential: Arc::new(credential),
+                from: None,
+            }),
         });
     }
 
@@ -197,6 +207,17 @@ impl World {
         ask.answers += 1;
         ask.ok = ok;
         ask.words = words.to_owned();
+        let reads = matches!(ask.kind, None | Some(Kind::GetLog { .. }));
+        // While the store fails, what is repeated or cancelled is answered all the same.
+        let kept = self.store.audit.contains_key(&to.to_text());
+        if ok && !reads && !kept && self.now > self.broken_until + 3000 {
+            let kind = format!("{:?}", ask.kind);
+            self.broken(format!(
+                "the audit does not know of {}: {kind}",
+                to.to_text()
+            ));
+            return;
+        }
         if ask.answers > 1 {
             let kind = format!("{:?}", ask.kind);
             self.broken(format!("{} was answered twice: {kind}", to.to_text()));

@@ -13,11 +13,13 @@ mod store;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use gorgone_protocol::{Message, Moment, Token};
 use gorgone_routing::{
-    BatchId, Effect, Event, Origin, Query, Record, Router, Settings, WriteFailure, Written,
+    BatchId, Effect, Event, Origin, Query, Record, Redactor, Router, Settings, WriteFailure,
+    Written,
 };
 
 use clients::{Ask, Kind};
@@ -27,6 +29,10 @@ use rng::Rng;
 use store::Store;
 
 pub use checks::Summary;
+
+/// It takes a while to make one.
+static REDACTOR: LazyLock<Redactor> =
+    LazyLock::new(|| Redactor::new(&[]).expect("its own patterns are good"));
 
 /// When the faults end and everything heals.
 pub const ACTIVE_MS: u64 = 25_000;
@@ -142,6 +148,7 @@ impl World {
             default_ttl: Duration::from_secs(3600),
             max_tasks: if rng.percent(20) { 6 } else { 1000 },
             module_grace: Duration::from_secs(rng.between(2, 6)),
+            audit: Some(REDACTOR.clone()),
             ..Settings::default()
         };
         Self {
@@ -357,6 +364,7 @@ impl World {
                 self.after(0, 10, Ev::Lookup(self.life, to, subject));
             }
             Effect::ReadState(_)
+            | Effect::ReadAudit(_)
             | Effect::NewRows
             | Effect::Log(_)
             | Effect::FileOfNodesRefused(_) => {}

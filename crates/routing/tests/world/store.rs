@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
+use gorgone_protocol::request::audit::Outcome;
 use gorgone_protocol::request::log::{GetLog, Row};
-use gorgone_protocol::{Code, NodeId};
-use gorgone_routing::{BatchId, Fetched, NewRow, Record, Restored, Task, Written};
+use gorgone_protocol::{Code, NodeId, Token};
+use gorgone_routing::{BatchId, Fetched, NewAudit, NewRow, Record, Restored, Task, Written};
 
 pub struct Stored {
     pub task: Task,
@@ -25,11 +26,23 @@ pub struct Store {
     pub marks: BTreeMap<NodeId, i64>,
     /// Which rows came from other nodes: whose, and which there.
     pub origins: Vec<(NodeId, i64)>,
+    /// What the audit says, by who asked.
+    pub audit: HashMap<String, Vec<NewAudit>>,
 }
 
 impl Store {
     pub fn commit(&mut self, records: Vec<Record>) -> Vec<Written> {
-        records.into_iter().map(|record| self.one(record)).collect()
+        let mut done = false;
+        let mut all = Vec::with_capacity(records.len());
+        for record in records {
+            let written = match record {
+                Record::AuditOf(_) if !done => Written::Ignored,
+                record => self.one(record),
+            };
+            done = matches!(written, Written::Done | Written::Row(_));
+            all.push(written);
+        }
+        all
     }
 
     fn one(&mut self, record: Record) -> Written {
@@ -86,6 +99,13 @@ impl Store {
             }
             Record::DropNode(id) => {
                 self.nodes.remove(&id);
+                Written::Done
+            }
+            Record::Audit(row) | Record::AuditOf(row) => {
+                self.audit
+                    .entry(row.who.to_string())
+                    .or_default()
+                    .push(*row);
                 Written::Done
             }
             // Nobody in these worlds asks for these.
@@ -157,6 +177,17 @@ impl Store {
             marks: self.marks.iter().map(|(id, mark)| (*id, *mark)).collect(),
             ..Restored::default()
         }
+    }
+
+    /// How often the audit says that a token was accepted.
+    pub fn acceptances(&self) -> HashMap<&str, u32> {
+        let mut acceptances = HashMap::new();
+        let rows = self.audit.values().flatten();
+        for row in rows.filter(|row| row.outcome == Outcome::Accepted) {
+            let token = row.token.as_ref().map_or("", Token::as_str);
+            *acceptances.entry(token).or_default() += 1;
+        }
+        acceptances
     }
 
     pub fn finished(&self, token: &str) -> bool {

@@ -167,13 +167,20 @@ fn allowed(section: &Section<'_>) -> Vec<AllowedCommand> {
 }
 
 fn regex(text: &str) -> Result<(), String> {
-    regex::Regex::new(&format!("^(?:{text})$")).map(drop).map_err(|error| {
-        // The library draws a picture over several lines; its last line says what is wrong.
-        let text = error.to_string();
-        let reason = text.lines().last().unwrap_or_default();
-            let reason = reason.trim().trim_start_matches("error: ");
-        format!("is not a regular expression: {reason}; look-around and back-references do not exist here")
-    })
+    regex::Regex::new(&format!("^(?:{text})$"))
+        .map(drop)
+        .map_err(|error| not_an_expression(&error))
+}
+
+/// What is wrong with a text that should be a regular expression.
+pub(super) fn not_an_expression(error: &regex::Error) -> String {
+    // The library draws a picture over several lines; its last line says what is wrong.
+    let text = error.to_string();
+    let reason = text.lines().last().unwrap_or_default();
+    let reason = reason.trim().trim_start_matches("error: ");
+    format!(
+        "is not a regular expression: {reason}; look-around and back-references do not exist here"
+    )
 }
 
 fn templates(section: &Section<'_>) -> BTreeMap<String, CommandTemplate> {

@@ -7,6 +7,7 @@ use gorgone_crypto::{PrivateKey, PublicKey};
 use gorgone_protocol::{Endpoint, NodeId};
 
 use super::Checks;
+use super::audit::{self, AuditConfig};
 use super::clients::{self, AuthorizedClient};
 use super::secret::Secret;
 use super::section::Section;
@@ -36,6 +37,8 @@ pub struct CoreConfig {
     pub vector: [u8; 16],
     /// Whose keys may open a session, and what each may ask for.
     pub authorized_clients: Vec<AuthorizedClient>,
+    /// What is kept of who asked for what.
+    pub audit: AuditConfig,
     /// The module that carries requests to other nodes.
     pub proxy_name: String,
     /// After that a session of the later dialect gets a new key.
@@ -162,6 +165,7 @@ pub(super) fn read(section: Section<'_>, checks: Checks) -> CoreConfig {
             .parsed("vector", vector)
             .unwrap_or(*b"0123456789012345"),
         authorized_clients: clients::read(&section),
+        audit: audit::read(&section),
         proxy_name: section
             .text("proxy_name")
             .unwrap_or_else(|| "proxy".to_owned()),

@@ -9,6 +9,7 @@
 //! Nothing here opens a socket or a database.
 
 mod action;
+mod audit;
 mod clients;
 mod core;
 mod credential;
@@ -32,6 +33,7 @@ use figment::Figment;
 use figment::value::{Dict, Value};
 
 pub use action::{ActionConfig, AllowedCommand, ArgType, CommandTemplate};
+pub use audit::AuditConfig;
 pub use clients::AuthorizedClient;
 pub use core::{CoreConfig, DatabaseConfig, Limits, ServerKind};
 pub use credential::{HttpUser, PasswordRule, TokenRule};

@@ -1,5 +1,6 @@
 //! SQLite: the database of one host, in one file.
 
+pub(crate) mod audit;
 mod bucket;
 pub(crate) mod fetched;
 pub(crate) mod open;

@@ -18,6 +18,10 @@ const MIGRATIONS: &[(&str, &str)] = &[
         include_str!("../../../../schema/sqlite/0001_first_tables.sql"),
     ),
     (
+        "audit",
+        include_str!("../../../../schema/sqlite/0002_audit.sql"),
+    ),
+    (
         "state",
         include_str!("../../../../schema/sqlite/0003_state.sql"),
     ),
@@ -65,7 +69,7 @@ fn connect_options(options: &Options) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(options.lock_timeout)
         .pragma("journal_size_limit", LOG_BYTES)
-        .statement_cache_capacity(160)
+        .statement_cache_capacity(200)
         .thread_name(|id| format!("store-{id}"))
         // Statements are fixed, and their values belong to nobody's log.
         .disable_statement_logging();

@@ -55,6 +55,10 @@ pub(crate) enum Chunk {
     Sessions { before: i64 },
     /// What older programs left in the table of identities.
     Identities { before: i64 },
+    /// Some rows of the audit from before this second.
+    Audit { before: i64 },
+    /// Some rows of the audit beyond the newest that are kept. Ids have no gaps worth counting.
+    AuditBeyond { keep: i64 },
 }
 
 impl Chunk {
@@ -105,6 +109,27 @@ impl Chunk {
                 .bind(CHUNK)
                 .execute(connection)
                 .await?,
+                Self::Audit { before } => {
+                    sqlx::query(
+                        "DELETE FROM gorgone_audit WHERE id IN \
+                     (SELECT id FROM gorgone_audit WHERE time < ?1 LIMIT ?2)",
+                    )
+                    .bind(before)
+                    .bind(CHUNK)
+                    .execute(connection)
+                    .await?
+                }
+                Self::AuditBeyond { keep } => {
+                    sqlx::query(
+                        "DELETE FROM gorgone_audit WHERE id IN \
+                     (SELECT id FROM gorgone_audit WHERE id <= \
+                     (SELECT max(id) FROM gorgone_audit) - ?1 ORDER BY id LIMIT ?2)",
+                    )
+                    .bind(keep)
+                    .bind(CHUNK)
+                    .execute(connection)
+                    .await?
+                }
             };
         Ok(done.rows_affected())
     }

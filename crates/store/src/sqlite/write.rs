@@ -7,7 +7,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqliteConnection};
 
 use super::bucket::{Bucket, LARGEST};
-use super::{fetched, state};
+use super::{audit, fetched, state};
 use crate::fetched::nodes;
 use crate::plan::{Known, Place, Plan, Progress, Standing, code_column, leases, tokens};
 use crate::session::{SessionChange, dialect_column};
@@ -35,6 +35,7 @@ struct Statements {
     touch_identities: Bucket,
     touch_sessions: Bucket,
     state: state::Statements,
+    audit: audit::Statements,
 }
 
 impl Statements {
@@ -95,6 +96,7 @@ impl Statements {
                 ") AS v WHERE gorgone_session.identity = v.column1",
             ),
             state: state::Statements::new(),
+            audit: audit::Statements::new(),
         }
     }
 }
@@ -205,6 +207,7 @@ async fn transaction(
     fetched::write(connection, &statements.fetched, &plan, first).await?;
     write_sessions(connection, statements, &plan).await?;
     state::write(connection, &statements.state, &plan).await?;
+    audit::write(connection, &statements.audit, &plan).await?;
     sqlx::query("COMMIT").execute(&mut *connection).await?;
     for written in answers.iter_mut().flatten() {
         if let Written::Row(number) = written {

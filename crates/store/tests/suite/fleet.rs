@@ -204,7 +204,7 @@ pub(crate) async fn rows_are_filtered_by_their_node_and_purged_with_their_origin
     );
     let old = PurgeOptions {
         history_before: 250,
-        sessions_before: 0,
+        ..PurgeOptions::default()
     };
     assert_eq!(store.purge(old).await.unwrap().rows, 3);
     assert_eq!(count(RowsOf::Node(NODE)).await, 0);

@@ -7,9 +7,15 @@ use gorgone_routing::{NewRow, Record, Runner, Task, TaskState, Written};
 use gorgone_session::{Record as SessionRecord, StoredSession};
 use gorgone_store::{Change, Error, Filter, PurgeOptions, Store, SyncMark, TaskStatus};
 
+mod audit;
 mod fleet;
 mod state;
 
+pub(crate) use audit::{
+    audit_comes_back_as_it_was_written, audit_is_read_in_pages_from_either_end,
+    audit_is_told_how_a_task_ends, audit_of_a_record_is_written_with_it,
+    every_filter_of_the_audit_filters, old_audit_is_purged_and_never_numbered_again,
+};
 pub(crate) use fleet::{
     rows_are_filtered_by_their_node_and_purged_with_their_origin,
     rows_of_a_node_are_stored_once_with_its_mark,
@@ -481,7 +487,7 @@ pub(crate) async fn purging_spares_what_lives(open: &impl AsyncFn() -> Store) {
     let purged = store
         .purge(PurgeOptions {
             history_before: 1_000,
-            sessions_before: 0,
+            ..PurgeOptions::default()
         })
         .await
         .unwrap();
@@ -511,8 +517,8 @@ pub(crate) async fn silent_sessions_are_purged(open: &impl AsyncFn() -> Store) {
         .await
         .unwrap();
     let purge = PurgeOptions {
-        history_before: 0,
         sessions_before: 100,
+        ..PurgeOptions::default()
     };
     assert_eq!(store.purge(purge).await.unwrap().sessions, 1);
     let left = store.sessions().await.unwrap();
@@ -528,7 +534,7 @@ pub(crate) async fn ids_are_never_given_twice(open: &impl AsyncFn() -> Store) {
     let newest = write(&store).await;
     let all = PurgeOptions {
         history_before: i64::MAX,
-        sessions_before: 0,
+        ..PurgeOptions::default()
     };
     assert_eq!(store.purge(all).await.unwrap().rows, 2);
     store.close().await.unwrap();
