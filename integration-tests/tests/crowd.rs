@@ -1,16 +1,18 @@
 //! Two thousand nodes on one central: all connected, pinged, one command to each; and a tenth
-//! of them dead or flapping. `cargo test --test crowd -- --nocapture` shows the figures.
+//! of them dead or flapping; and two proxies, one of which is killed. `cargo test --test crowd -- --nocapture` shows the figures.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
     reason = "a helper that fails has failed its test, and figures are for whoever reads"
 )]
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use gorgone_client::Client;
-use gorgone_integration_tests::{Crowd, Node, NodeOptions, ended, eventually, said};
+use gorgone_integration_tests::{Crowd, History, Node, NodeOptions, ended, eventually, said};
 use gorgone_protocol::{Action, Code, Data, Message, NodeId, Status, Target, Token};
 use serde_json::{Value, json};
 
@@ -186,4 +188,77 @@ async fn two_thousand_nodes_are_served_and_a_bad_tenth_of_them_disturbs_nobody()
         proxy.busy() - busy,
         core.busy() - core_busy
     );
+}
+
+/// A proxy beside the one that gorgoned starts; killed when it is dropped.
+struct Second(Child);
+
+impl Second {
+    fn start(node: &Node) -> Self {
+        let child = Node::program("gorgone-proxy")
+            .arg("--config")
+            .arg(node.path("gorgoned.yml"))
+            .env("GORGONE_MODULES__PROXY__INSTANCE", "second")
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        Self(child.unwrap())
+    }
+}
+
+impl Drop for Second {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// How many nodes each instance has.
+async fn owners(client: &Client) -> BTreeMap<String, usize> {
+    let answer = request(client, Action::ConStatus, Target::Here, json!({})).await;
+    let mut owners = BTreeMap::new();
+    for node in answer["data"].as_object().unwrap().values() {
+        if node["state"] == "up" {
+            let proxy = node["proxy"].as_str().unwrap_or_default();
+            *owners.entry(proxy.to_owned()).or_default() += 1;
+        }
+    }
+    owners
+}
+
+#[tokio::test]
+async fn nodes_of_a_proxy_that_is_killed_are_taken_over_and_no_command_is_lost() {
+    let crowd = Crowd::start();
+    let node = Node::start_with(NodeOptions {
+        modules: "  - name: proxy\n    enable: true\n".to_owned(),
+        core: "  module_grace: 1\n".to_owned(),
+        ..NodeOptions::default()
+    })
+    .await;
+    let client = node.client().await;
+    let mut second = Some(Second::start(&node));
+    let definitions = (0..40).map(|number| crowd.definition(1000 + number));
+    register(&client, definitions.collect()).await;
+    eventually("both have some of them", async || {
+        let owners = owners(&client).await;
+        owners.len() == 2 && owners.values().sum::<usize>() == 40
+    })
+    .await;
+    let mut tokens = Vec::new();
+    for number in 0..400 {
+        tokens.push(command(&client, 1000 + number % 40).await);
+        if number == 200 {
+            second.take();
+        }
+    }
+    for token in &tokens {
+        let row = ended(&client, token).await;
+        assert_eq!(row.code, Code::Ok, "{}", row.data);
+    }
+    let owners = owners(&client).await;
+    assert_eq!(owners, [("gorgone-proxy".to_owned(), 40)].into());
+    // Each row of a node is here once, whoever brought it.
+    let mut history = History::default();
+    history.read(&client).await;
+    assert_eq!(history.outcomes(&tokens), [("OK".to_owned(), 400)].into());
 }

@@ -420,6 +420,8 @@ async fn hostile_nodes_are_noticed_by_nobody_else() {
         .unwrap();
     let kib: usize = line.split_whitespace().nth(1).unwrap().parse().unwrap();
     assert!(kib < 100_000, "{line}");
+    let files = std::fs::read_dir(format!("/proc/{}/fd", core.pid())).unwrap();
+    assert!(files.count() < 100);
     // Twenty nodes that flap are tried less and less often.
     let tries = flapped.load(Ordering::Relaxed);
     assert!(tries < 20 * 60, "{tries} attempts");
