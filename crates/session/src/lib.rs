@@ -24,6 +24,7 @@ mod peer;
 mod record;
 mod refusal;
 mod server;
+mod server_key;
 
 pub use client::{Client, ClientConfig, ClientEvent};
 pub use config::ServerConfig;
@@ -32,6 +33,7 @@ pub use hello::{HelloJob, HelloOutcome, JobId};
 pub use record::{Record, StoredSession};
 pub use refusal::Refusal;
 pub use server::Server;
+pub use server_key::{SERVER_KEY_QUESTION, read_server_key};
 
 /// What a refused peer is told, whatever went wrong.
 pub const HANDSHAKE_ISSUE: &str = r#"[ACK] [] {"code":1,"data":{"message":"handshake issue"}}"#;

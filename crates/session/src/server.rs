@@ -4,8 +4,6 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use gorgone_protocol::{Dialect, Identity, Moment, Thumbprint};
 
@@ -13,8 +11,8 @@ use crate::handshakes::{Handshakes, Running, Waiting};
 use crate::hello::{Hello, Offer};
 use crate::peer::{Live, Offered, Opened, PARENT, Peer};
 use crate::{
-    Effect, Event, HANDSHAKE_ISSUE, HelloJob, HelloOutcome, JobId, Record, Refusal, ServerConfig,
-    StoredSession, envelope,
+    Effect, Event, HANDSHAKE_ISSUE, HelloJob, HelloOutcome, JobId, Record, Refusal,
+    SERVER_KEY_QUESTION, ServerConfig, StoredSession, envelope, server_key,
 };
 
 /// How often silent sessions are looked for.
@@ -23,9 +21,6 @@ const SWEEP: Duration = Duration::from_secs(60);
 /// How coarse `last_seen` is written down, in seconds: a session may end that much early after
 /// a restart.
 const TOUCH: u64 = 60;
-
-/// What a peer of the newer dialect says to learn the server's key.
-const GETPUBKEY: &[u8] = b"[GETPUBKEY]";
 
 /// Sessions with all peers, and the handshakes that lead to them. See [`crate`] for the
 /// conversation and `peer.rs` for the states of a peer.
@@ -297,10 +292,9 @@ impl Server {
         if frame.len() > self.config.max_hello {
             return Err(Refusal::TooLong { bytes: frame.len() });
         }
-        if frame.trim_ascii() == GETPUBKEY {
+        if frame.trim_ascii() == SERVER_KEY_QUESTION {
             let pem = self.config.public_pem.as_ref().ok_or(Refusal::Nonsense)?;
-            let answer = format!("[PUBKEY] [{}]", STANDARD.encode(pem));
-            return Ok(Some(answer.into_bytes()));
+            return Ok(Some(server_key::write(pem)));
         }
         if !frame.starts_with(b"[") {
             return Err(Refusal::Nonsense);
