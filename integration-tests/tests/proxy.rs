@@ -348,6 +348,36 @@ async fn node_that_is_killed_and_comes_back_is_served_again() {
 }
 
 #[tokio::test]
+async fn key_of_a_node_is_kept_when_it_is_first_seen_and_read_again_on_hangup() {
+    let node = Node::start().await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let known = format!("    known_nodes: {}", file.path().display());
+    let mut core = Core::start(&known).await;
+    let mut unknown = of(&node);
+    unknown.as_object_mut().unwrap().remove("server_pubkey");
+    core.nodes(std::slice::from_ref(&unknown));
+    core.until("the node is up", |core| core.is(1, LinkState::Up))
+        .await;
+    let line = std::fs::read_to_string(file.path()).unwrap();
+    assert!(line.starts_with("1 "), "{line}");
+    // Another key in the file: nothing is said to the node until that is mended.
+    let other = keys().client.public().to_pem().unwrap();
+    let body: String = other
+        .lines()
+        .filter(|line| !line.starts_with('-'))
+        .collect();
+    std::fs::write(file.path(), format!("1 {body}\n")).unwrap();
+    kill(core.pid(), Signal::SIGHUP).unwrap();
+    core.until("it is refused", |core| core.is(1, LinkState::KeyChanged))
+        .await;
+    std::fs::write(file.path(), "").unwrap();
+    kill(core.pid(), Signal::SIGHUP).unwrap();
+    core.until("it is up again", |core| core.is(1, LinkState::Up))
+        .await;
+    assert_eq!(std::fs::read_to_string(file.path()).unwrap(), line);
+}
+
+#[tokio::test]
 async fn hostile_nodes_are_noticed_by_nobody_else() {
     let node = Node::start().await;
     let mut core = Core::start("    reconnect_max: 2").await;
@@ -408,11 +438,12 @@ async fn hostile_nodes_are_noticed_by_nobody_else() {
             && words(12).contains("at most")
             && words(13).contains("does not answer the handshake")
             && words(14).contains("cannot connect")
-            && words(15).contains("refuses the handshake")
+            && words(15).contains("its public key is another one")
             && words(16).contains("cannot read /no/such/file.pem")
             && words(17).contains("says that it is 1, not 17")
     })
     .await;
+    assert!(core.is(15, LinkState::KeyChanged));
     let status = std::fs::read_to_string(format!("/proc/{}/status", core.pid())).unwrap();
     let line = status
         .lines()

@@ -8,10 +8,10 @@ use std::time::SystemTime;
 use gorgone_crypto::{PrivateKey, PublicKey};
 use gorgone_protocol::request::nodes::NodeDefinition;
 use gorgone_protocol::{Dialect, Endpoint, Identity, NodeId, Thumbprint};
-use gorgone_session::ClientConfig;
 use serde_json::Value;
 
 use crate::node::Setup;
+use crate::pins::Pins;
 
 /// Where a node listens whose definition does not say so.
 const PORT: u16 = 5556;
@@ -27,6 +27,8 @@ pub struct Home {
     pub vector: [u8; 16],
     /// The length of its session keys, in bytes.
     pub keysize: usize,
+    /// Public keys of nodes whose definition names none.
+    pub pins: Pins,
     keys: HashMap<PathBuf, (Option<SystemTime>, PrivateKey)>,
 }
 
@@ -45,25 +47,32 @@ pub struct Resolved {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Print {
     endpoint: Endpoint,
-    server: Thumbprint,
+    server: Option<Thumbprint>,
     client: Thumbprint,
     vector: [u8; 16],
     keysize: usize,
     dialect: Dialect,
 }
 
+impl Print {
+    /// The key of the node is this one from now on.
+    pub fn pinned(&mut self, key: &PublicKey) {
+        self.server = Some(key.thumbprint());
+    }
+}
+
 impl Resolved {
     /// What tells it apart from another reading.
     #[must_use]
     pub fn print(&self) -> Print {
-        let session = &self.setup.session;
+        let setup = &self.setup;
         Print {
             endpoint: self.endpoint.clone(),
-            server: session.server_key.thumbprint(),
-            client: session.key.public().thumbprint(),
-            vector: session.vector,
-            keysize: session.keysize,
-            dialect: self.setup.dialect,
+            server: setup.server_key.as_ref().map(PublicKey::thumbprint),
+            client: setup.key.public().thumbprint(),
+            vector: setup.vector,
+            keysize: setup.keysize,
+            dialect: setup.dialect,
         }
     }
 }
@@ -71,12 +80,19 @@ impl Resolved {
 impl Home {
     /// Falls back on these.
     #[must_use]
-    pub fn new(id: NodeId, key: Option<PrivateKey>, vector: [u8; 16], keysize: usize) -> Self {
+    pub fn new(
+        id: NodeId,
+        key: Option<PrivateKey>,
+        vector: [u8; 16],
+        keysize: usize,
+        pins: Pins,
+    ) -> Self {
         Self {
             id,
             key,
             vector,
             keysize,
+            pins,
             keys: HashMap::new(),
         }
     }
@@ -96,15 +112,16 @@ impl Home {
                 .filter(|port| *port != 0)
                 .ok_or_else(|| format!("port: '{port}' is not a port from 1 to 65535"))?,
         };
-        let server_key = match text("server_pubkey")? {
-            Some(place) => public_key(&place)?,
-            None => {
-                return Err(
-                    "server_pubkey is missing: name the file of the node's public key, or write \
-                     its PEM; a node cannot be asked for it"
-                        .to_owned(),
-                );
+        let (server_key, known_from) = match text("server_pubkey")? {
+            Some(place) => {
+                let from = if is_pem(&place) {
+                    "server_pubkey of its definition".to_owned()
+                } else {
+                    format!("server_pubkey ({place})")
+                };
+                (Some(public_key(&place)?), from)
             }
+            None => (self.pins.get(definition.id)?, self.pins.place()),
         };
         let key = match text("client_privkey")? {
             Some(place) => self.private_key(&place)?,
@@ -148,14 +165,13 @@ impl Home {
             endpoint: Endpoint::Tcp { host, port },
             identity: Identity::new(name.as_bytes()),
             setup: Setup {
-                session: ClientConfig {
-                    hostname: name,
-                    server_key,
-                    key,
-                    vector,
-                    keysize,
-                },
+                hostname: name,
+                key,
+                vector,
+                keysize,
                 dialect,
+                server_key,
+                known_from,
             },
         })
     }

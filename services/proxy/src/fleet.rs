@@ -311,6 +311,16 @@ impl Fleet {
                 Some(Event::Resolved(setup))
             }
             Effect::Dial => self.dial(id).err().map(Event::Lost),
+            Effect::Pin(key) => {
+                tracing::info!(node = %id, thumbprint = %key.thumbprint(), "first seen; its key is kept");
+                if let Err(error) = self.home.pins.put(id, &key) {
+                    tracing::error!("{error}; the next key that it names will be taken as well");
+                }
+                if let Some(print) = self.slots.get_mut(&id).and_then(|slot| slot.print.as_mut()) {
+                    print.pinned(&key);
+                }
+                None
+            }
             Effect::HangUp => {
                 self.hang_up(id);
                 None

@@ -11,8 +11,10 @@
 mod definition;
 mod fleet;
 pub mod node;
+mod pins;
 mod rsa;
 mod service;
 
 pub use definition::{Home, Print, Resolved};
+pub use pins::Pins;
 pub use service::Service;

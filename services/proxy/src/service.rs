@@ -17,6 +17,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use crate::definition::Home;
 use crate::fleet::{Fleet, Hands, PutDone};
 use crate::node::Settings;
+use crate::pins::Pins;
 use crate::rsa::{Done, Rsa};
 
 /// Of the drain's time, what is kept for core to write down what became of tasks.
@@ -60,6 +61,7 @@ fn home(config: &Config) -> anyhow::Result<Home> {
         key.transpose()?,
         core.vector,
         core.keysize,
+        Pins::new(config.modules.proxy.known_nodes.clone()),
     ))
 }
 

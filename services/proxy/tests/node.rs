@@ -252,6 +252,52 @@ fn definition_that_is_wrong_is_shown_and_read_again() {
 }
 
 #[test]
+fn first_key_that_a_node_names_is_kept_and_another_one_is_refused_and_shown() {
+    let mut world = World::new();
+    let theirs = world.known_key.take();
+    world.run();
+    assert_eq!(world.shown().0, LinkState::Up);
+    assert_eq!(world.known_key, theirs);
+    world.cut();
+    world.new_key();
+    world.pass(100 * SECOND);
+    let (state, words) = world.shown();
+    assert_eq!(state, LinkState::KeyChanged);
+    assert!(
+        words.contains("another one than in server_pubkey"),
+        "{words}"
+    );
+    assert_eq!(
+        world.handshakes, 2,
+        "nothing is said to it under its new key"
+    );
+    // Whoever mends it takes the old key away.
+    world.known_key = None;
+    world.pass(60 * SECOND);
+    assert_eq!(world.shown().0, LinkState::Up);
+}
+
+#[test]
+fn node_that_does_not_tell_its_key_must_be_known() {
+    for known in [true, false] {
+        let mut world = World::new();
+        world.tells_key = false;
+        world.forget();
+        if !known {
+            world.known_key = None;
+        }
+        world.run();
+        let (state, words) = world.shown();
+        if known {
+            assert_eq!(state, LinkState::Up);
+        } else {
+            assert_eq!(state, LinkState::Refused);
+            assert!(words.contains("server_pubkey is missing"), "{words}");
+        }
+    }
+}
+
+#[test]
 fn another_node_under_the_address_is_given_nothing() {
     let mut world = World::new();
     world.says_id = 7;

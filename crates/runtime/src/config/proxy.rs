@@ -1,5 +1,6 @@
 //! The module `proxy`: connections to other nodes.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::section::Section;
@@ -25,6 +26,8 @@ pub struct ProxyConfig {
     pub reconnect: Duration,
     /// Longest wait before a lost connection is made anew.
     pub reconnect_max: Duration,
+    /// Where public keys of nodes are kept whose definition names none.
+    pub known_nodes: PathBuf,
 }
 
 const DAY: u64 = 86_400;
@@ -42,6 +45,9 @@ pub(super) fn read(section: Section<'_>) -> ProxyConfig {
         window: section.count("window", 64, 1..=1024),
         reconnect: section.seconds("reconnect", 1, 1..=3600),
         reconnect_max: section.seconds("reconnect_max", 60, 1..=3600),
+        known_nodes: section
+            .file("known_nodes")
+            .unwrap_or_else(|| PathBuf::from("known_nodes")),
     };
     if config.pong_discard_timeout < config.ping {
         section.problem(

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use gorgone_crypto::PublicKey;
 use gorgone_protocol::Moment;
 use gorgone_protocol::request::node_state::LinkState;
-use gorgone_session::{Client, ClientEvent};
+use gorgone_session::{Client, ClientConfig, ClientEvent, SERVER_KEY_QUESTION, read_server_key};
 
 use super::{Effect, Node, Product, Setup, Work};
 
@@ -24,11 +25,13 @@ pub(super) enum Link {
         session: Option<Box<Client>>,
     },
     /// The connection is being made.
-    Dialling {
-        /// Whether the node may know the session.
-        session: Box<Client>,
-        /// See above.
-        resumed: bool,
+    Dialling(Plan),
+    /// It was asked for its public key.
+    Asking {
+        /// What to greet it with.
+        setup: Box<Setup>,
+        /// When to go on without an answer.
+        until: Duration,
     },
     /// HELO is being made, or KEY opened: the session is with the work of this number.
     Working(u64),
@@ -57,14 +60,23 @@ pub(super) enum Link {
     },
 }
 
+/// What to do with a connection once it stands.
+pub(super) enum Plan {
+    /// Go on with the session of before: the node may know it.
+    Resume(Box<Client>),
+    /// Begin from nothing.
+    Greet(Box<Setup>),
+}
+
 impl Link {
     pub(super) fn deadline(&self) -> Option<Duration> {
         match self {
             Self::Waiting { until, .. }
+            | Self::Asking { until, .. }
             | Self::Greeting { until, .. }
             | Self::Proving { until, .. } => Some(*until),
             Self::Resolving { .. }
-            | Self::Dialling { .. }
+            | Self::Dialling(_)
             | Self::Working(_)
             | Self::Talking { .. } => None,
         }
@@ -74,9 +86,12 @@ impl Link {
     fn into_session(self) -> Option<Box<Client>> {
         match self {
             Self::Resolving { session } | Self::Waiting { session, .. } => session,
-            Self::Dialling { session, resumed } => resumed.then_some(session),
+            Self::Dialling(Plan::Resume(session)) => Some(session),
             Self::Proving { session, .. } | Self::Talking { session, .. } => Some(session),
-            Self::Working(_) | Self::Greeting { .. } => None,
+            Self::Dialling(Plan::Greet(_))
+            | Self::Asking { .. }
+            | Self::Working(_)
+            | Self::Greeting { .. } => None,
         }
     }
 }
@@ -95,11 +110,10 @@ impl Node {
         match setup {
             Ok(setup) => {
                 self.dialect = setup.dialect;
-                let resumed = session.is_some();
-                let session = session.unwrap_or_else(|| {
-                    Box::new(Client::with_dialect(setup.session, setup.dialect))
+                self.link = Link::Dialling(match session {
+                    Some(session) => Plan::Resume(session),
+                    None => Plan::Greet(setup),
                 });
-                self.link = Link::Dialling { session, resumed };
                 self.effects.push_back(Effect::Dial);
             }
             Err(problem) => {
@@ -111,16 +125,59 @@ impl Node {
 
     pub(super) fn connected(&mut self, now: Moment) {
         match self.take_link() {
-            Link::Dialling {
-                session,
-                resumed: true,
-            } => self.prove(session, true, now),
-            Link::Dialling {
-                session,
-                resumed: false,
-            } => self.work(session, Work::Hello),
+            Link::Dialling(Plan::Resume(session)) => self.prove(session, true, now),
+            Link::Dialling(Plan::Greet(setup)) => {
+                let until = now.monotonic + self.settings.greeting / 2;
+                self.link = Link::Asking { setup, until };
+                let question = SERVER_KEY_QUESTION.to_vec();
+                self.effects.push_back(Effect::Send(question));
+            }
             other => self.link = other,
         }
+    }
+
+    /// The node named its public key, or did not: that of old daemons which do not know the
+    /// question must be known.
+    fn key_named(&mut self, setup: Box<Setup>, named: Option<PublicKey>, now: Moment) {
+        let key = match (&setup.server_key, named) {
+            (Some(known), Some(named)) if *known != named => {
+                let words = format!(
+                    "its public key is another one than in {}: {} and not {}. Somebody may have \
+                     put himself in its place; if it has a new key, put that there",
+                    setup.known_from,
+                    named.thumbprint(),
+                    known.thumbprint()
+                );
+                return self.part(LinkState::KeyChanged, words, now);
+            }
+            (Some(known), _) => known.clone(),
+            (None, Some(named)) => {
+                self.effects.push_back(Effect::Pin(named.clone()));
+                named
+            }
+            (None, None) => {
+                let words = "server_pubkey is missing in its definition, and it does not tell its \
+                             public key: name the file of its key, or write its PEM";
+                return self.part(LinkState::Refused, words.to_owned(), now);
+            }
+        };
+        let Setup {
+            hostname,
+            key: own,
+            vector,
+            keysize,
+            dialect,
+            ..
+        } = *setup;
+        let config = ClientConfig {
+            hostname,
+            server_key: key,
+            key: own,
+            vector,
+            keysize,
+        };
+        let session = Box::new(Client::with_dialect(config, dialect));
+        self.work(session, Work::Hello);
     }
 
     /// Hands the session over to be worked on.
@@ -181,6 +238,7 @@ impl Node {
 
     pub(super) fn frame(&mut self, frame: Bytes, now: Moment) {
         match self.take_link() {
+            Link::Asking { setup, .. } => self.key_named(setup, read_server_key(&frame), now),
             Link::Greeting { session, .. } => self.work(session, Work::Open(frame)),
             Link::Proving {
                 mut session,
@@ -304,6 +362,7 @@ impl Node {
                 self.link = Link::Resolving { session };
                 self.effects.push_back(Effect::Resolve);
             }
+            Link::Asking { setup, .. } => self.key_named(setup, None, now),
             // A session that is of no use any more, as far as we can see.
             Link::Proving {
                 session,

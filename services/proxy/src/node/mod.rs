@@ -2,11 +2,11 @@
 //! done.
 //!
 //! ```text
-//!            ┌───────────────── lost, refused, silent: after a while ─────────────────┐
-//!            ▼                                                                        │
-//! waiting ─▶ resolving ─▶ dialling ─▶ greeting ─KEY─▶ proving ─PONG─▶ talking ────────┤
-//!                            │                          ▲    │            │           │
-//!                            └── with a session ────────┘    └─ forgotten: greeting ◀─┘
+//!            ┌─────────────── lost, refused, silent, another key: after a while ────────┐
+//!            ▼                                                                           │
+//! waiting ─▶ resolving ─▶ dialling ─▶ asking ─▶ greeting ─KEY─▶ proving ─PONG─▶ talking ─┤
+//!                            │        its key                     ▲   │            │      │
+//!                            └── with a session ──────────────────┘   └─ forgotten: greeting
 //! ```
 //! Only a node that talks is given tasks: its first PONG has told whether it recognises one
 //! that comes twice. `carry` keeps the tasks, `questions` what is only asked, `pings` asks
@@ -28,11 +28,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gorgone_client::carrier::Errand;
+use gorgone_crypto::{PrivateKey, PublicKey, VECTOR_BYTES};
 use gorgone_protocol::request::carried::{Carried, Outcome};
 use gorgone_protocol::request::node_state::{LinkState, NodeState};
 use gorgone_protocol::request::put_rows::PutRows;
 use gorgone_protocol::{Action, Answer, Dialect, Moment, NodeId, Target, Token};
-use gorgone_session::{Client, ClientConfig, ClientEvent};
+use gorgone_session::{Client, ClientEvent};
 use serde_json::json;
 
 use backoff::Backoff;
@@ -87,10 +88,21 @@ impl Default for Settings {
 /// How to speak with a node: what its definition says.
 #[derive(Debug)]
 pub struct Setup {
-    /// Both keys, the vector, the length of the session key.
-    pub session: ClientConfig,
+    /// The name in the greeting.
+    pub hostname: String,
+    /// Our key.
+    pub key: PrivateKey,
+    /// The vector of the seed's dialect.
+    pub vector: [u8; VECTOR_BYTES],
+    /// The length of the session key in the seed's dialect, in bytes.
+    pub keysize: usize,
     /// How it spells things.
     pub dialect: Dialect,
+    /// Its public key. None where it is not known yet: then the first one that it names is its
+    /// own from then on.
+    pub server_key: Option<PublicKey>,
+    /// Where the key is known from, to be told to whoever has to mend it.
+    pub known_from: String,
 }
 
 /// Something happened.
@@ -156,6 +168,8 @@ pub enum Effect {
     Resolve,
     /// Connect, once.
     Dial,
+    /// Keep this as the node's public key from now on.
+    Pin(PublicKey),
     /// Drop the connection.
     HangUp,
     /// Do this beside the loop; the number comes back with the product.

@@ -21,7 +21,8 @@ impl Node {
             Link::Proving { session, .. } | Link::Talking { session, .. } => session.seal(text),
             Link::Resolving { .. }
             | Link::Waiting { .. }
-            | Link::Dialling { .. }
+            | Link::Dialling(_)
+            | Link::Asking { .. }
             | Link::Working(_)
             | Link::Greeting { .. } => None,
         };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gorgone_client::carrier::Errand;
-use gorgone_crypto::PrivateKey;
+use gorgone_crypto::{PrivateKey, PublicKey};
 use gorgone_protocol::request::carried::{Carried, Outcome};
 use gorgone_protocol::request::log::{self, GetLog, Page, Row};
 use gorgone_protocol::request::node_state::{LinkState, NodeState};
@@ -17,7 +17,7 @@ use gorgone_protocol::{
     Token, decode, encode_answer,
 };
 use gorgone_proxy::node::{Effect, Event, Node, Product, Settings, Setup, Stored, Work};
-use gorgone_session::{ClientConfig, Server, ServerConfig};
+use gorgone_session::{Server, ServerConfig};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde_json::json;
@@ -71,6 +71,10 @@ pub(crate) struct World {
     pub(crate) answers: Vec<Answer>,
     pub(crate) states: Vec<NodeState>,
     pub(crate) resolve_problem: Option<String>,
+    /// The key of the other side, as far as it is known here.
+    pub(crate) known_key: Option<PublicKey>,
+    /// Whether the other side tells its key.
+    pub(crate) tells_key: bool,
     trusted: bool,
 }
 
@@ -128,6 +132,8 @@ impl World {
             answers: Vec::new(),
             states: Vec::new(),
             resolve_problem: None,
+            known_key: Some(recorded_key("poller.priv").public().clone()),
+            tells_key: true,
             trusted: true,
         };
         world.forget();
@@ -139,9 +145,16 @@ impl World {
         let ours = recorded_key("client.priv").public().thumbprint();
         self.server = Server::new(ServerConfig {
             hostname: "far".to_owned(),
+            public_pem: self.tells_key.then(|| self.key.public().to_pem().unwrap()),
             authorized: self.trusted.then_some(ours).into_iter().collect(),
             ..ServerConfig::default()
         });
+    }
+
+    /// The other side has a new key.
+    pub(crate) fn new_key(&mut self) {
+        self.key = recorded_key("client.priv");
+        self.forget();
     }
 
     /// The other side does not authorize our key, or does again.
@@ -256,14 +269,13 @@ impl World {
                 let setup = match &self.resolve_problem {
                     Some(problem) => Err(problem.clone()),
                     None => Ok(Box::new(Setup {
-                        session: ClientConfig {
-                            hostname: "near".to_owned(),
-                            server_key: self.key.public().clone(),
-                            key: recorded_key("client.priv"),
-                            vector: *b"0123456789012345",
-                            keysize: 32,
-                        },
+                        hostname: "near".to_owned(),
+                        key: recorded_key("client.priv"),
+                        vector: *b"0123456789012345",
+                        keysize: 32,
                         dialect: self.dialect,
+                        server_key: self.known_key.clone(),
+                        known_from: "server_pubkey".to_owned(),
                     })),
                 };
                 self.node.handle(Event::Resolved(setup), self.now);
@@ -278,6 +290,7 @@ impl World {
                 };
                 self.node.handle(event, self.now);
             }
+            Effect::Pin(key) => self.known_key = Some(key),
             Effect::HangUp => self.connected = false,
             Effect::Work(number, mut session, work) => {
                 let product = match work {
