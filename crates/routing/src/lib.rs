@@ -12,6 +12,7 @@ mod durable;
 mod entry;
 mod event;
 mod fleet;
+mod history;
 mod leases;
 mod ledger;
 mod modules;

@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use gorgone_protocol::request::audit::Outcome;
 use gorgone_protocol::request::cancel::Cancel;
-use gorgone_protocol::request::log::{GetLog, PutLog};
 use gorgone_protocol::request::logger;
 use gorgone_protocol::request::nodes::NodeDefinition;
 use gorgone_protocol::request::ready::Ready;
@@ -27,14 +26,14 @@ use serde_json::json;
 
 use crate::counters::Counters;
 use crate::entry::Line;
-use crate::event::{AuditQuery, Effect, Event, Origin, Query, Restored, Settings};
+use crate::event::{Effect, Event, Origin, Restored, Settings};
 use crate::fleet::{Nodes, Relays, other_node};
 use crate::leases::Leases;
 use crate::ledger::Ledger;
 use crate::modules::{Modules, Welcome};
 use crate::outbox::{Ack, After, Outbox};
 use crate::waiters::Waiters;
-use crate::{Caller, NewRow, Record, Redactor};
+use crate::{Caller, Record, Redactor};
 
 /// The words that every daemon in the field uses for a daemon that ends.
 const STOPPING: &str = "gorgone is stopping/restarting. Not proceed request.";
@@ -367,116 +366,6 @@ impl Router {
         };
         self.out.audit(Outcome::Refused, words);
         self.out.write(Record::Put(row), after);
-    }
-
-    fn write_row(&mut self, row: NewRow, ack: Option<Ack>) {
-        let token = row.token.clone();
-        let after = After::Row { token, ack };
-        self.out.write(Record::Put(row), after);
-    }
-
-    pub(crate) fn row(&self, token: &str, code: Code, data: String) -> NewRow {
-        NewRow {
-            token: token.to_owned(),
-            code,
-            etime: self.now.unix(),
-            ctime: self.now.unix(),
-            data,
-            sequence: None,
-        }
-    }
-
-    fn get_log(&mut self, from: Origin, token: Token, data: &Data, dialect: Dialect) {
-        let filter = match GetLog::decode(data, dialect) {
-            Ok(filter) if filter.has_filter() => filter,
-            Ok(_) => return self.refuse(from, Some(token), "need at least one filter"),
-            Err(error) => {
-                let words = format!("a filter is wrong: {error}");
-                return self.refuse(from, Some(token), &words);
-            }
-        };
-        self.read_log(from, token, filter);
-    }
-
-    /// Reads rows here, and waits for them where the filter says so.
-    pub(crate) fn read_log(&mut self, from: Origin, token: Token, filter: GetLog) {
-        let subject = filter
-            .token
-            .as_deref()
-            .and_then(|text| Token::parse(text).ok())
-            .filter(|subject| self.ledger.get(subject).is_some());
-        match (filter.wait, subject) {
-            (Some(wait), Some(subject))
-                if self.waiters.len() < self.settings.max_waiters && !self.stopping =>
-            {
-                let deadline = self.now.monotonic + wait;
-                self.waiters.add(
-                    subject.as_str(),
-                    (from, token, filter),
-                    deadline,
-                    &mut self.out,
-                );
-            }
-            (wait, subject) => self.out.push(Effect::Query(Query {
-                to: from,
-                token,
-                live: wait.map(|_| subject.is_some()),
-                filter,
-                waiter: None,
-            })),
-        }
-    }
-
-    fn get_audit(&mut self, to: Origin, token: Token, data: &Data) {
-        match data.decode() {
-            Ok(filter) => self
-                .out
-                .push(Effect::ReadAudit(AuditQuery { to, token, filter })),
-            Err(error) => {
-                let words = format!("a filter is wrong: {error}");
-                self.refuse(to, Some(token), &words);
-            }
-        }
-    }
-
-    fn put_log(&mut self, from: Origin, token: Token, data: &Data, dialect: Dialect) {
-        let put = match PutLog::decode(data, dialect) {
-            Ok(put) => put,
-            Err(error) => {
-                let words = format!("the row is wrong: {error}");
-                return self.refuse(from, Some(token), &words);
-            }
-        };
-        let text = put.token.unwrap_or_else(|| token.as_str().to_owned());
-        let row = NewRow {
-            code: put.code,
-            etime: put.etime.unwrap_or(self.now.unix()),
-            ctime: self.now.unix(),
-            data: put.data,
-            sequence: put.sequence,
-            token: text,
-        };
-        let subject = Token::parse(&row.token).ok();
-        let live = subject.filter(|subject| self.ledger.get(subject).is_some());
-        match live {
-            Some(subject) => self.row_of_task(from, token, &subject, row),
-            None if row.sequence.is_some() && matches!(from, Origin::Module(_)) => {
-                // The task has ended meanwhile; nothing may follow its terminal row.
-                self.acknowledge((from, token), "the token has ended");
-            }
-            None => match self.out.audits.take(Outcome::Answered, "") {
-                Some((audit, unsure)) => {
-                    let after = After::Row {
-                        token: row.token.clone(),
-                        ack: None,
-                    };
-                    self.out.write(Record::Put(row), after);
-                    let after = After::AuditedRow((from, token), unsure);
-                    self.out.write(Record::AuditOf(Box::new(audit)), after);
-                }
-                None => self.write_row(row, Some((from, token))),
-            },
-        }
     }
 
     pub(crate) fn acknowledge(&mut self, (to, token): Ack, words: &str) {
