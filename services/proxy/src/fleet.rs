@@ -64,7 +64,9 @@ pub(crate) struct Fleet {
     home: Home,
     settings: Arc<Settings>,
     /// What our tokens begin with.
-    prefix: Arc<str>,
+    prefix: String,
+    /// How many nodes have become ours so far.
+    serial: u32,
     turns: Arc<Semaphore>,
     clock: Clock,
 }
@@ -80,7 +82,8 @@ impl Fleet {
             hands,
             home,
             settings: Arc::new(settings),
-            prefix: prefix.into(),
+            prefix,
+            serial: 0,
             turns: Arc::new(Semaphore::new(PUTS)),
             clock,
         }
@@ -211,7 +214,7 @@ impl Fleet {
         }
         if let Some(slot) = self.slots.get_mut(&id) {
             let event = if slot.definition.rest == definition.rest {
-                Event::Tell
+                Event::Owned(mark)
             } else {
                 Event::Renew
             };
@@ -219,10 +222,11 @@ impl Fleet {
             return self.happen(id, event);
         }
         let now = self.clock.now();
-        let prefix = Arc::clone(&self.prefix);
+        self.serial = self.serial.wrapping_add(1);
+        let tokens = (&*self.prefix, self.serial);
         let settings = Arc::clone(&self.settings);
         let slot = Slot {
-            node: Node::new(id, mark, prefix, rand::random(), settings, now),
+            node: Node::new(id, mark, tokens, rand::random(), settings, now),
             definition,
             place: None,
             print: None,

@@ -16,6 +16,7 @@
 
 mod backoff;
 mod carry;
+mod event;
 mod link;
 mod pings;
 mod questions;
@@ -26,15 +27,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use gorgone_client::carrier::Errand;
-use gorgone_crypto::{PrivateKey, PublicKey, VECTOR_BYTES};
 use gorgone_protocol::request::carried::{Carried, Outcome};
 use gorgone_protocol::request::node_state::{LinkState, NodeState};
-use gorgone_protocol::request::put_rows::PutRows;
 use gorgone_protocol::{Action, Answer, Dialect, Moment, NodeId, Target, Token};
-use gorgone_session::{Client, ClientEvent};
 use serde_json::json;
+
+pub use event::{Effect, Event, Product, Settings, Setup, Stored, Work};
 
 use backoff::Backoff;
 use carry::Carry;
@@ -42,149 +41,6 @@ use link::Link;
 use pings::Pings;
 use questions::Questions;
 use sync::Sync;
-
-/// What all nodes hold to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// How often a node is asked whether it is there.
-    pub ping: Duration,
-    /// After so long a silence the connection is made anew.
-    pub silence: Duration,
-    /// How often its rows are fetched where nothing else asks for it.
-    pub sync_every: Duration,
-    /// How long fetching may go on without a page.
-    pub sync_timeout: Duration,
-    /// How long one page may take before it is asked for again.
-    pub page_timeout: Duration,
-    /// Rows of one page.
-    pub page_rows: u32,
-    /// Tasks that are under way to a node without its answer.
-    pub window: usize,
-    /// First wait before a lost connection is made anew; it doubles up to the longest.
-    pub reconnect: Duration,
-    /// The longest wait.
-    pub reconnect_max: Duration,
-    /// How long the node may take for a step of the handshake.
-    pub greeting: Duration,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            ping: Duration::from_secs(60),
-            silence: Duration::from_secs(300),
-            sync_every: Duration::from_secs(300),
-            sync_timeout: Duration::from_secs(120),
-            page_timeout: Duration::from_secs(5),
-            page_rows: 500,
-            window: 64,
-            reconnect: Duration::from_secs(1),
-            reconnect_max: Duration::from_secs(60),
-            greeting: Duration::from_secs(10),
-        }
-    }
-}
-
-/// How to speak with a node: what its definition says.
-#[derive(Debug)]
-pub struct Setup {
-    /// The name in the greeting.
-    pub hostname: String,
-    /// Our key.
-    pub key: PrivateKey,
-    /// The vector of the seed's dialect.
-    pub vector: [u8; VECTOR_BYTES],
-    /// The length of the session key in the seed's dialect, in bytes.
-    pub keysize: usize,
-    /// How it spells things.
-    pub dialect: Dialect,
-    /// Its public key. None where it is not known yet: then the first one that it names is its
-    /// own from then on.
-    pub server_key: Option<PublicKey>,
-    /// Where the key is known from, to be told to whoever has to mend it.
-    pub known_from: String,
-}
-
-/// Something happened.
-#[derive(Debug)]
-pub enum Event {
-    /// What the definition says, or what is wrong with it.
-    Resolved(Result<Box<Setup>, String>),
-    /// The connection stands.
-    Connected,
-    /// The connection is lost, or could not be made; why, in words.
-    Lost(String),
-    /// The node sent a frame.
-    Frame(Bytes),
-    /// The RSA work of this number is done.
-    Worked(u64, Box<Client>, Product),
-    /// Core has something for the node.
-    Errand(Errand),
-    /// What core said to the rows of this number.
-    Stored(u64, Stored),
-    /// Core is back: it wants to hear how the node is.
-    Tell,
-    /// The definition may have changed: connect anew.
-    Renew,
-    /// The node is somebody else's from now on: everything goes back to core.
-    Dropped,
-    /// The time that `poll_timeout` named has come.
-    Timeout,
-}
-
-/// RSA work.
-#[derive(Debug)]
-pub enum Work {
-    /// Make the frame that begins a handshake.
-    Hello,
-    /// Take this frame, which should bring the key.
-    Open(Bytes),
-}
-
-/// What came of it.
-#[derive(Debug)]
-pub enum Product {
-    /// The frame, or why there is none.
-    Hello(Result<Vec<u8>, String>),
-    /// What the frame meant.
-    Opened(ClientEvent),
-}
-
-/// What became of rows that were given to core.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Stored {
-    /// They are durable.
-    Done,
-    /// They do not follow on this mark: go on from it.
-    Mark(i64),
-    /// Not now.
-    Later,
-}
-
-/// Something is to be done, in the order in which it is fetched.
-#[derive(Debug)]
-pub enum Effect {
-    /// Read the definition and its keys.
-    Resolve,
-    /// Connect, once.
-    Dial,
-    /// Keep this as the node's public key from now on.
-    Pin(PublicKey),
-    /// Drop the connection.
-    HangUp,
-    /// Do this beside the loop; the number comes back with the product.
-    Work(u64, Box<Client>, Work),
-    /// Send a frame to the node.
-    Send(Vec<u8>),
-    /// Tell core what became of a task.
-    Carried(Carried),
-    /// Answer a question of core's.
-    Answer(Answer),
-    /// Tell core how the node is.
-    State(Box<NodeState>),
-    /// Give rows to core; the number comes back with what became of them.
-    PutRows(u64, PutRows),
-}
 
 /// See the module's doc.
 pub struct Node {
@@ -210,31 +66,34 @@ pub struct Node {
 
 /// Tokens of our own: never used twice, by no life of any proxy.
 struct Tokens {
-    prefix: Arc<str>,
-    node: NodeId,
+    prefix: Box<str>,
     next: u64,
 }
 
 impl Tokens {
     fn fresh(&mut self) -> Token {
         self.next += 1;
-        let text = format!("{}-{}-{}", self.prefix, self.node, self.next);
+        let text = format!("{}-{}", self.prefix, self.next);
         Token::parse(&text).unwrap_or_else(|_| Token::from_random([0; 32]))
     }
 }
 
 impl Node {
-    /// A node that is ours from now on. `mark` is the node's id of its last row that core has;
-    /// tokens begin with `prefix`, which no other life of a proxy uses.
+    /// A node that is ours from now on. `mark` is the node's id of its last row that core has.
+    ///
+    /// `serial` is another number each time, also for a node that was ours before: work that was
+    /// done for that one means nothing. Tokens begin with it and with `prefix`, which no other
+    /// life of a proxy uses.
     #[must_use]
     pub fn new(
         id: NodeId,
         mark: i64,
-        prefix: Arc<str>,
+        (prefix, serial): (&str, u32),
         seed: u64,
         settings: Arc<Settings>,
         now: Moment,
     ) -> Self {
+        let first = u64::from(serial) << 32;
         let mut node = Self {
             id,
             link: Link::Resolving { session: None },
@@ -249,14 +108,13 @@ impl Node {
             pings: Pings::new(id, settings.ping, settings.silence),
             carry: Carry::new(id),
             questions: Questions::default(),
-            sync: Sync::new(id, mark, &settings),
+            sync: Sync::new(id, mark, first, &settings),
             tokens: Tokens {
-                prefix,
-                node: id,
+                prefix: format!("{prefix}-{id}-{serial}").into(),
                 next: 0,
             },
             settings,
-            work: 0,
+            work: first,
             effects: VecDeque::new(),
         };
         node.effects.push_back(Effect::Resolve);
@@ -274,7 +132,10 @@ impl Node {
             Event::Worked(number, session, product) => self.worked(number, session, product, now),
             Event::Errand(errand) => self.errand(errand, now),
             Event::Stored(number, stored) => self.sync.stored(number, stored, now.monotonic),
-            Event::Tell => self.tell(),
+            Event::Owned(mark) => {
+                self.sync.corrected(mark);
+                self.tell();
+            }
             Event::Renew => self.renew(now),
             Event::Dropped => {
                 let why = "the node is not this proxy's any more";

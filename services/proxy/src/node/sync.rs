@@ -88,7 +88,7 @@ pub(super) enum Step {
 }
 
 impl Sync {
-    pub(super) fn new(node: NodeId, mark: i64, settings: &Settings) -> Self {
+    pub(super) fn new(node: NodeId, mark: i64, first_put: u64, settings: &Settings) -> Self {
         Self {
             node,
             every: settings.sync_every,
@@ -100,7 +100,7 @@ impl Sync {
             rows: VecDeque::new(),
             more: false,
             given: 0,
-            puts: 0,
+            puts: first_put,
             limit: settings.page_rows.max(1),
             patience: settings.page_timeout,
             progress: Duration::ZERO,
@@ -111,6 +111,13 @@ impl Sync {
             steps: VecDeque::new(),
             synced_at: 0,
             newest: None,
+        }
+    }
+
+    /// Core says where it is. What is under way finds out by itself.
+    pub(super) fn corrected(&mut self, mark: i64) {
+        if matches!(self.state, State::Idle | State::Due(_)) {
+            self.mark = mark;
         }
     }
 

@@ -100,7 +100,7 @@ impl World {
         let node = Node::new(
             NodeId::new(4),
             mark,
-            "life-1".into(),
+            ("life-1", 1),
             7,
             Arc::new(settings()),
             now,
