@@ -110,7 +110,8 @@ pub enum Record {
         /// See [`Task::retries`].
         retries: u32,
     },
-    /// A row of a task that ends nothing.
+    /// A row of a task that ends nothing. One that is not numbered is written only if the task
+    /// has not ended.
     Note(NewRow),
     /// A row about a token that is no task's (a note of a module or a client), with any code:
     /// it is written only if no task, live or finished, has that token.

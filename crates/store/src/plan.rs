@@ -336,6 +336,10 @@ impl<'a> Plan<'a> {
             // Only `Finish` ends a task: a second terminal row must not slip in as a note.
             (Some(_), _) if row.code.is_terminal() => return Ok(Written::Ignored),
             (None, Some(_)) => return Ok(Written::Ignored),
+            // Nothing follows the end.
+            (Some(known), None) if matches!(known.standing.progress, Progress::Finished(_)) => {
+                return Ok(Written::Ignored);
+            }
             (Some(known), Some(sequence)) => {
                 if sequence <= known.standing.last_sequence {
                     return Ok(Written::Ignored);

@@ -180,6 +180,10 @@ impl World {
                 if core.id != NodeId::new(1) {
                     continue;
                 }
+                let mut after = core.store.rows.iter().filter(|row| row.id > end.id);
+                if let Some(row) = after.find(|row| row.token == *token && row.node.is_none()) {
+                    broken.push(format!("a row of {token} follows its end: {}", row.data));
+                }
                 let reason = reason(end);
                 let starts = self.starts.get(token).copied().unwrap_or(0);
                 if let Some(lie) = self.lie(token, end, &reason, starts) {

@@ -143,6 +143,7 @@ impl Store {
         match (self.tasks.get_mut(&row.token), row.sequence) {
             (Some(_), _) if row.code.is_terminal() => return Written::Ignored,
             (None, Some(_)) => return Written::Ignored,
+            (Some(stored), None) if stored.finished => return Written::Ignored,
             (Some(stored), Some(sequence)) => {
                 if sequence <= stored.last_sequence {
                     return Written::Ignored;
