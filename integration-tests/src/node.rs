@@ -22,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What a node differs in from the plain one.
 #[derive(Clone, Debug, Default)]
 pub struct NodeOptions {
+    /// The node's id; 1 where it is not told.
+    pub id: Option<u64>,
     /// Lines below `gorgonecore:`, indented by two.
     pub core: String,
     /// Entries of `authorized_clients` beside the test's own client, indented by four.
@@ -92,11 +94,12 @@ impl Node {
         let thumbprint = keys().client.public().thumbprint();
         let config = format!(
             "name: test\n\
-             gorgonecore:\n  id: 1\n  internal_com_type: {kind}\n  internal_com_path: \"{internal}\"\n  \
+             gorgonecore:\n  id: {id}\n  internal_com_type: {kind}\n  internal_com_path: \"{internal}\"\n  \
              external_com_type: tcp\n  external_com_path: \"127.0.0.1:{port}\"\n  \
              gorgone_db_type: SQLite\n  gorgone_db_name: {db}\n  privkey: {key}\n  \
              authorized_clients:\n    - key: {thumbprint}\n{clients}\n{core}\n\
              modules:\n  - name: action\n    enable: true\n{action}\n{modules}\n",
+            id = options.id.unwrap_or(1),
             db = database.display(),
             key = path.join("server.pem").display(),
             clients = options.clients,
@@ -268,7 +271,12 @@ impl Node {
 
     /// `kill -9` of everything at once.
     pub fn kill_all(&mut self) {
-        let names = ["gorgone-core", "gorgone-action", "gorgoned"];
+        let names = [
+            "gorgone-core",
+            "gorgone-action",
+            "gorgone-proxy",
+            "gorgoned",
+        ];
         let pids: Vec<_> = names.iter().flat_map(|name| self.pids(name)).collect();
         for pid in pids {
             // One that has just ended is as good as killed.
