@@ -14,6 +14,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
+use crate::http::{Http, request};
 use crate::keys::keys;
 
 /// How long anything may take before a test has failed.
@@ -32,17 +33,25 @@ pub struct NodeOptions {
     pub action: String,
     /// Entries of `modules` beside it, indented by two.
     pub modules: String,
+    /// Lines below the module `httpserver`, indented by four; without them it is not enabled. A
+    /// user whom [`HTTP_CREDENTIALS`] lets in is there where no line names `users`.
+    pub http: Option<String>,
     /// The internal endpoint on TCP, for modules that know no IPC path.
     pub internal_tcp: bool,
     /// Where the database is; in the node's folder where it is not told.
     pub database: Option<PathBuf>,
 }
 
+/// What the header `Authorization` holds for the user that the HTTP door of a node knows.
+pub const HTTP_CREDENTIALS: &str = "Basic dGVzdDpzZWNyZXQ=";
+
 /// See the module's doc. Everything of it ends when it is dropped.
 #[derive(Debug)]
 pub struct Node {
     dir: TempDir,
     port: u16,
+    http: Option<String>,
+    metrics: String,
     internal: String,
     gorgoned: Option<Child>,
 }
@@ -90,6 +99,19 @@ impl Node {
         } else {
             ("ipc", path.join("bus.ipc").display().to_string())
         };
+        let http = options.http.as_ref().map(|_| free_port());
+        let metrics = free_port();
+        let door = options.http.as_ref().map(|lines| {
+            let users = match lines.contains("users:") {
+                true => "",
+                false => "    users: [{ name: test, password: secret }]\n",
+            };
+            format!(
+                "  - name: httpserver\n    enable: true\n    port: {}\n    metrics_port: {metrics}\n\
+                 {users}{lines}\n",
+                http.unwrap_or_default()
+            )
+        });
         let database = options.database.unwrap_or_else(|| path.join("gorgone.sdb"));
         let thumbprint = keys().client.public().thumbprint();
         let config = format!(
@@ -98,7 +120,7 @@ impl Node {
              external_com_type: tcp\n  external_com_path: \"127.0.0.1:{port}\"\n  \
              gorgone_db_type: SQLite\n  gorgone_db_name: {db}\n  privkey: {key}\n  \
              authorized_clients:\n    - key: {thumbprint}\n{clients}\n{core}\n\
-             modules:\n  - name: action\n    enable: true\n{action}\n{modules}\n",
+             modules:\n  - name: action\n    enable: true\n{action}\n{modules}\n{door}",
             id = options.id.unwrap_or(1),
             db = database.display(),
             key = path.join("server.pem").display(),
@@ -106,11 +128,14 @@ impl Node {
             core = options.core,
             action = options.action,
             modules = options.modules,
+            door = door.unwrap_or_default(),
         );
         fs::write(path.join("gorgoned.yml"), config).expect("written");
         let mut node = Self {
             dir,
             port,
+            http: http.map(|port| format!("127.0.0.1:{port}")),
+            metrics: format!("127.0.0.1:{metrics}"),
             internal: format!("{kind}://{internal}"),
             gorgoned: None,
         };
@@ -141,6 +166,40 @@ impl Node {
             .expect("gorgoned starts ('make unit' builds it)");
         self.gorgoned = Some(child);
         drop(self.client().await);
+        if self.http.is_some() {
+            eventually("the HTTP door is ready", async || {
+                self.is_http_ready().await
+            })
+            .await;
+        }
+    }
+
+    async fn is_http_ready(&self) -> bool {
+        let Ok(address) = self.metrics.parse() else {
+            return false;
+        };
+        let mut connection = Http::open(address).await;
+        let answer = connection.ask(&request("GET", "/readyz", "", "")).await;
+        answer.is_ok_and(|answer| answer.status == 200)
+    }
+
+    /// Where the HTTP door is, as `host:port`.
+    ///
+    /// # Panics
+    /// When it is not enabled.
+    #[must_use]
+    #[expect(
+        clippy::expect_used,
+        reason = "a test that asks for a door must have one"
+    )]
+    pub fn http(&self) -> &str {
+        self.http.as_deref().expect("NodeOptions::http")
+    }
+
+    /// Where the HTTP door tells how it is, as `host:port`.
+    #[must_use]
+    pub fn metrics(&self) -> &str {
+        &self.metrics
     }
 
     /// One of our programs, not started yet.
@@ -275,6 +334,7 @@ impl Node {
             "gorgone-core",
             "gorgone-action",
             "gorgone-proxy",
+            "gorgone-httpserver",
             "gorgoned",
         ];
         let pids: Vec<_> = names.iter().flat_map(|name| self.pids(name)).collect();

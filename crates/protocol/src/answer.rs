@@ -1,8 +1,10 @@
 //! What a request is answered with.
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{Data, Token};
+use crate::request::cancel;
+use crate::{Action, Data, NodeId, Token};
 
 /// `[ACK] [TOKEN] {"code":…,"data":…}`, and the few answers with a name of their own.
 #[derive(Clone, PartialEq, Debug)]
@@ -100,5 +102,77 @@ impl Answer {
     pub fn named(mut self, name: AnswerName) -> Self {
         self.name = name;
         self
+    }
+}
+
+/// The words that every daemon in the field uses while it ends.
+pub const STOPPING: &str = "gorgone is stopping/restarting. Not proceed request.";
+
+/// The words for an action that nobody offers.
+#[must_use]
+pub fn not_known(action: &Action) -> String {
+    format!("action '{action}' is not known")
+}
+
+/// The words for a request to another node where nothing carries requests to any.
+pub const NO_PROXY: &str = "no proxy configured. cannot manage target.";
+
+/// The words for a request to a node that no way leads to.
+#[must_use]
+pub fn no_route(node: NodeId) -> String {
+    format!("no route to node {node}")
+}
+
+/// Why a request was refused, as far as its sender can do something about it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Why {
+    /// Something is full: try again later.
+    Busy,
+    /// The store does not answer, or core is about to end: try again later.
+    Unavailable,
+    /// Its sender may not ask for that.
+    Forbidden,
+    /// Nobody offers the action.
+    UnknownAction,
+    /// There is no way to the node that it is for.
+    NoRoute,
+    /// There is no request with the token that it is about.
+    UnknownToken,
+    /// What it is about had ended.
+    Over,
+    /// Anything else; the words say what.
+    Other,
+}
+
+impl Answer {
+    /// The words of a refusal, and what they mean. None where the request was taken.
+    #[must_use]
+    pub fn refusal(&self, action: &Action) -> Option<(String, Why)> {
+        #[derive(Deserialize)]
+        struct Body {
+            message: String,
+            #[serde(default)]
+            error: Option<String>,
+        }
+        if self.status == Status::Ok {
+            return None;
+        }
+        let Ok(body) = self.data.decode::<Body>() else {
+            return Some((self.data.as_str().to_owned(), Why::Other));
+        };
+        let why = match body.error.as_deref() {
+            Some("busy") => Why::Busy,
+            Some("unavailable") => Why::Unavailable,
+            Some("forbidden") => Why::Forbidden,
+            Some(cancel::UNKNOWN_TOKEN) => Why::UnknownToken,
+            Some(cancel::OVER) => Why::Over,
+            _ if body.message == STOPPING => Why::Unavailable,
+            _ if body.message == not_known(action) => Why::UnknownAction,
+            _ if body.message == NO_PROXY || body.message.starts_with("no route to node ") => {
+                Why::NoRoute
+            }
+            _ => Why::Other,
+        };
+        Some((body.message, why))
     }
 }

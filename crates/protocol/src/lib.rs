@@ -25,7 +25,7 @@ mod rights;
 mod time;
 
 pub use action::Action;
-pub use answer::{Answer, AnswerName, Status};
+pub use answer::{Answer, AnswerName, NO_PROXY, STOPPING, Status, Why, no_route, not_known};
 pub use code::{Code, Reason, reason_of};
 pub use codec::{DecodeError, decode, decode_answer, encode, encode_answer, peek_action};
 pub use data::{Data, DataError};

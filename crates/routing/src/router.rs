@@ -19,8 +19,8 @@ use gorgone_protocol::request::logger;
 use gorgone_protocol::request::nodes::NodeDefinition;
 use gorgone_protocol::request::ready::Ready;
 use gorgone_protocol::{
-    Action, Answer, AnswerName, Code, Data, Dialect, Headers, Message, Moment, Reason, Target,
-    Token,
+    Action, Answer, AnswerName, Code, Data, Dialect, Headers, Message, Moment, Reason, STOPPING,
+    Target, Token, not_known,
 };
 use serde_json::json;
 
@@ -35,8 +35,6 @@ use crate::outbox::{Ack, After, Outbox};
 use crate::waiters::Waiters;
 use crate::{Caller, Record, Redactor};
 
-/// The words that every daemon in the field uses for a daemon that ends.
-const STOPPING: &str = "gorgone is stopping/restarting. Not proceed request.";
 /// How long after a failed write what can wait is tried again.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// How long CANCEL waits for the runner's word before it is answered without.
@@ -325,7 +323,7 @@ impl Router {
     }
 
     fn not_known(&mut self, from: Origin, token: &Token, action: &Action) {
-        let words = format!("action '{action}' is not known");
+        let words = not_known(action);
         // Clients have always been told without their token. A module tells its questions apart
         // by it.
         let shown = matches!(from, Origin::Module(_)).then(|| token.clone());

@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! gorgoned ─┬─ gorgone-core       started first, stopped last
-//!           └─ gorgone-action     once core is ready
+//!           ├─ gorgone-action     once core is ready
+//!           └─ gorgone-httpserver
 //! ```
 //! It speaks no ZeroMQ and opens no database: in containers, where an orchestrator does its
 //! work, nobody misses it.

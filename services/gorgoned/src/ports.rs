@@ -2,7 +2,7 @@
 //! at once, with the key to change.
 
 use std::io::ErrorKind;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use anyhow::bail;
@@ -16,16 +16,26 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 /// Waits until the ports of the configuration are free.
 pub(crate) async fn free(config: &Config) -> anyhow::Result<()> {
     let end = Instant::now() + PATIENCE;
+    let http = &config.modules.httpserver;
+    let of_http = |address| Some(address).filter(|_| http.enable).map(tcp);
     let endpoints = [
-        ("gorgonecore.internal_com_path", Some(&config.core.internal)),
+        (
+            "gorgonecore.internal_com_path",
+            Some(config.core.internal.clone()),
+        ),
         (
             "gorgonecore.external_com_path",
-            config.core.external.as_ref(),
+            config.core.external.clone(),
+        ),
+        ("modules.httpserver.port", of_http(http.listen)),
+        (
+            "modules.httpserver.metrics_port",
+            http.metrics.and_then(of_http),
         ),
     ];
     for (key, endpoint) in endpoints {
         let Some(endpoint) = endpoint else { continue };
-        while let Some((kind, reason)) = taken(endpoint) {
+        while let Some((kind, reason)) = taken(&endpoint) {
             if kind == ErrorKind::AddrInUse && Instant::now() < end {
                 sleep(Duration::from_millis(20)).await;
                 continue;
@@ -43,6 +53,13 @@ pub(crate) async fn free(config: &Config) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+fn tcp(address: SocketAddr) -> Endpoint {
+    Endpoint::Tcp {
+        host: address.ip().to_string(),
+        port: address.port(),
+    }
 }
 
 /// Why a TCP endpoint cannot be bound. Stale sockets of ipc are core's to remove.

@@ -9,6 +9,7 @@ use gorgone_runtime::config::Config;
 pub(crate) const CORE: &str = "gorgone-core";
 const ACTION: &str = "gorgone-action";
 const PROXY: &str = "gorgone-proxy";
+const HTTPSERVER: &str = "gorgone-httpserver";
 
 /// The modules that the configuration enables, by their programs' names.
 pub(crate) fn enabled(config: &Config) -> Vec<&'static str> {
@@ -18,6 +19,9 @@ pub(crate) fn enabled(config: &Config) -> Vec<&'static str> {
     }
     if config.modules.proxy.enable {
         programs.push(PROXY);
+    }
+    if config.modules.httpserver.enable {
+        programs.push(HTTPSERVER);
     }
     programs
 }
@@ -45,6 +49,15 @@ pub(crate) fn must_restart(program: &str, old: &Config, new: &Config) -> bool {
             PROXY => {
                 old.modules.proxy != new.modules.proxy
                     || old.core.limits.max_frame_size != new.core.limits.max_frame_size
+            }
+            HTTPSERVER => {
+                // Credentials, limits and the rest are followed at once.
+                let ports = |config: &Config| {
+                    let http = &config.modules.httpserver;
+                    let instance = http.instance.clone();
+                    (http.listen, http.metrics, http.tls.clone(), instance)
+                };
+                ports(old) != ports(new)
             }
             _ => false,
         }

@@ -2,7 +2,7 @@
 
 use gorgone_protocol::request::log::{GetLog, PutLog};
 use gorgone_protocol::{
-    Action, AnswerName, Data, Dialect, Identity, Message, NodeId, Target, Token,
+    Action, AnswerName, Data, Dialect, Identity, Message, NO_PROXY, NodeId, Target, Token, no_route,
 };
 
 use super::relays::Then;
@@ -23,9 +23,9 @@ impl Router {
         // Whoever asks has had it: it does not go back.
         let Some(via) = self.route(target, asking_core(&from)) else {
             let words = if self.nodes.is_empty() || !self.has_proxy() {
-                "no proxy configured. cannot manage target.".to_owned()
+                NO_PROXY.to_owned()
             } else {
-                format!("no route to node {target}")
+                no_route(target)
             };
             return self.refuse_with_row(from, Some(token.clone()), &token, &words);
         };

@@ -280,7 +280,7 @@ fn limits(section: &Section<'_>) -> HttpLimits {
         max_waiters_per_user: section.count("max_waiters_per_user", 2000, 1..=1_000_000),
         requests_per_second: number(section, "requests_per_second", 1000, 0),
         request_burst: number(section, "request_burst", 2000, 1),
-        max_connections: section.count("max_connections", 20_000, 1..=1_000_000),
+        max_connections: section.count("max_connections", 15_000, 1..=1_000_000),
         max_connections_per_peer: section.count("max_connections_per_peer", 10_000, 1..=1_000_000),
     }
 }

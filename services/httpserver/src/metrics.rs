@@ -1,0 +1,115 @@
+//! A few true figures, as Prometheus reads them. Labels are bounded: routes are those that
+//! exist, never paths; methods are the known ones.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::http::{Method, StatusCode};
+
+/// What has happened since the start, and what is under way.
+#[derive(Debug, Default)]
+pub(crate) struct Metrics {
+    requests: Mutex<BTreeMap<Arc<str>, Counts>>,
+    pub(crate) connections: AtomicUsize,
+    pub(crate) accepted: AtomicU64,
+    pub(crate) refused: AtomicU64,
+    pub(crate) tls_failures: AtomicU64,
+}
+
+/// How often a route was asked, by method and status.
+type Counts = BTreeMap<(&'static str, u16), u64>;
+
+impl Metrics {
+    pub(crate) fn answered(&self, route: Option<&str>, method: &Method, status: StatusCode) {
+        let method = match *method {
+            Method::GET => "GET",
+            Method::HEAD => "HEAD",
+            Method::POST => "POST",
+            Method::PUT => "PUT",
+            Method::PATCH => "PATCH",
+            Method::DELETE => "DELETE",
+            Method::OPTIONS => "OPTIONS",
+            _ => "other",
+        };
+        let route = route.unwrap_or("none");
+        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        if !requests.contains_key(route) {
+            requests.insert(route.into(), Counts::new());
+        }
+        if let Some(counts) = requests.get_mut(route) {
+            *counts.entry((method, status.as_u16())).or_default() += 1;
+        }
+    }
+
+    /// The text that Prometheus reads.
+    pub(crate) fn text(&self, waiters: usize, ready: bool) -> String {
+        let mut text = String::with_capacity(4096);
+        let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        head(
+            &mut text,
+            "gorgone_http_requests_total",
+            "counter",
+            "Requests that were answered.",
+        );
+        for (route, counts) in &*requests {
+            for ((method, status), count) in counts {
+                // Writing to a text does not fail.
+                let _ = writeln!(
+                    text,
+                    "gorgone_http_requests_total{{route=\"{route}\",method=\"{method}\",status=\"{status}\"}} {count}"
+                );
+            }
+        }
+        drop(requests);
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let connections = self.connections.load(Ordering::Relaxed) as u64;
+        for (name, kind, help, value) in [
+            (
+                "gorgone_http_connections",
+                "gauge",
+                "Connections that are open.",
+                connections,
+            ),
+            (
+                "gorgone_http_connections_accepted_total",
+                "counter",
+                "Connections that were accepted.",
+                load(&self.accepted),
+            ),
+            (
+                "gorgone_http_connections_refused_total",
+                "counter",
+                "Connections that were refused: too many, or too many from one address.",
+                load(&self.refused),
+            ),
+            (
+                "gorgone_http_tls_failures_total",
+                "counter",
+                "TLS handshakes that failed.",
+                load(&self.tls_failures),
+            ),
+            (
+                "gorgone_http_waiters",
+                "gauge",
+                "Callers that wait, streams included.",
+                waiters as u64,
+            ),
+            (
+                "gorgone_http_ready",
+                "gauge",
+                "1 while core knows this server.",
+                u64::from(ready),
+            ),
+        ] {
+            head(&mut text, name, kind, help);
+            let _ = writeln!(text, "{name} {value}");
+        }
+        text
+    }
+}
+
+fn head(text: &mut String, name: &str, kind: &str, help: &str) {
+    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+}
