@@ -19,8 +19,8 @@ fn floor(name: &str) -> Option<u32> {
         "gorgone-session" | "gorgone-routing" | "gorgone-schedule" => 1,
         "gorgone-transport" | "gorgone-store" | "gorgone-runtime" => 2,
         "gorgone-client" => 3,
-        "gorgone-core" | "gorgone-action" | "gorgone-proxy" | "gorgone-httpserver" | "gorgoned"
-        | "gorgonectl" => 4,
+        "gorgone-core" | "gorgone-action" | "gorgone-cron" | "gorgone-proxy"
+        | "gorgone-httpserver" | "gorgoned" | "gorgonectl" => 4,
         _ => return None,
     })
 }

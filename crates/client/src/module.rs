@@ -50,7 +50,7 @@ pub struct ModuleOptions {
     pub identity: Identity,
     /// The kind of module: READY is spelled `[<name>READY]`.
     pub name: String,
-    /// What it offers.
+    /// What it offers; [`Module::offer`] changes it.
     pub actions: Vec<Action>,
     /// How many requests core may hand over at once.
     pub slots: u32,
@@ -90,6 +90,7 @@ pub(crate) enum Order {
     Forget(Token),
     Carried(Carried),
     Tell(String),
+    Offer(Vec<Action>),
     Drain(oneshot::Sender<()>),
     Close(Duration, oneshot::Sender<bool>),
 }
@@ -152,6 +153,7 @@ impl Module {
             next_ready: 0,
             unanswered: 0,
             draining: None,
+            standby: false,
             options,
             epoch,
             sender,
@@ -191,6 +193,12 @@ impl Module {
     #[must_use]
     pub fn asker(&self) -> Asker {
         Asker::new(self.orders.clone())
+    }
+
+    /// Offers other actions from now on; none: a module that stands by.
+    pub fn offer(&self, actions: Vec<Action>) {
+        // An error is a module that is closed.
+        let _ = self.orders.send(Order::Offer(actions));
     }
 
     /// Asks core to hand over nothing more, and returns when it knows (or after two seconds
@@ -254,6 +262,8 @@ struct Pump {
     /// Heartbeats that core has not answered.
     unanswered: u32,
     draining: Option<Vec<oneshot::Sender<()>>>,
+    /// Whether it was told to offer nothing.
+    standby: bool,
 }
 
 impl Pump {
@@ -289,6 +299,11 @@ impl Pump {
                     Some(Order::Tell(text)) => {
                         // A full outbox is a core that is away: it is told anew when it is back.
                         let _ = self.sender.send(vec![Bytes::from(text)]);
+                    }
+                    Some(Order::Offer(actions)) => {
+                        self.standby = actions.is_empty();
+                        self.options.actions = actions;
+                        self.say_ready(None);
                     }
                     Some(Order::Drain(done)) => {
                         self.draining.get_or_insert_default().push(done);
@@ -384,6 +399,7 @@ impl Pump {
                 actions.map(|action| action.name().into_owned()).collect()
             },
             draining,
+            standby: self.standby,
             slots: Some(self.options.slots),
             epoch: Some(self.epoch.clone()),
             heartbeat: Some(HEARTBEAT),

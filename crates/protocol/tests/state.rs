@@ -20,6 +20,7 @@ fn what_is_written_is_read_back() {
         name: name.clone(),
         ttl: Duration::from_secs(10),
         wait: Duration::from_secs(300),
+        anew: true,
     };
     assert_eq!(Lease::decode(&lease.encode()).unwrap(), lease);
 

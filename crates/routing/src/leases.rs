@@ -180,6 +180,19 @@ impl Router {
         let entry = self.leases.by_name.entry(lease.name.clone());
         let entry = entry.or_insert_with(fresh);
         entry.waiting.retain(|waiting| waiting.runner != runner);
+        if lease.anew
+            && matches!(&entry.standing, Standing::Held { holder, .. } if *holder == runner)
+        {
+            // Whoever waits comes first.
+            entry.standing = Standing::Free;
+            entry.waiting.push_back(Waiting {
+                runner,
+                ttl: lease.ttl,
+                ack,
+                deadline: now + lease.wait,
+            });
+            return self.grant_next(&lease.name);
+        }
         match &mut entry.standing {
             Standing::Held { holder, ttl, until } if *holder == runner => {
                 *ttl = lease.ttl;

@@ -35,6 +35,8 @@ pub(crate) struct Instance {
     away_since: Option<Duration>,
     /// Whether it is about to end.
     draining: bool,
+    /// Whether it offers nothing because another one acts.
+    standby: bool,
     /// Whether its life is told by its connection, because it names no epoch.
     mortal: bool,
     /// What was handed over to it, or is about to be.
@@ -118,6 +120,7 @@ impl Modules {
                 last_word: now,
                 away_since: Some(now),
                 draining: false,
+                standby: false,
                 mortal: false,
                 held: BTreeSet::new(),
                 carries: Vec::new(),
@@ -175,7 +178,9 @@ impl Modules {
                 };
                 if same_life {
                     let offered_once = instance.draining || !instance.actions.is_empty();
-                    instance.draining = ready.draining || (offered.is_empty() && offered_once);
+                    let ended = offered.is_empty() && offered_once && !ready.standby;
+                    instance.draining = ready.draining || ended;
+                    instance.standby = ready.standby;
                     let lost_sight = instance.away_since.is_some() || ready.running.is_some();
                     if lost_sight && !ready.carries.is_empty() {
                         self.accounts.insert(key.clone());
@@ -228,6 +233,7 @@ impl Modules {
                 last_word: now,
                 away_since: None,
                 draining: ready.draining,
+                standby: ready.standby,
                 mortal: ready.epoch.is_none(),
                 held: BTreeSet::new(),
                 carries: ready.carries.clone(),
@@ -400,6 +406,8 @@ impl Modules {
                     "away"
                 } else if instance.draining {
                     "draining"
+                } else if instance.standby {
+                    "standby"
                 } else {
                     "ready"
                 };

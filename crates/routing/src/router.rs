@@ -264,7 +264,9 @@ impl Router {
                 | Action::PutRows
         );
         if self.stopping && !(goes_on && by_module) {
-            return self.refuse(from, Some(token), STOPPING);
+            let data = json!({ "message": STOPPING, "error": "stopping" });
+            let answer = Answer::refused_with(Some(token), data);
+            return self.out.answer(from, answer);
         }
         if let Target::Unreadable(text) = &message.target {
             let words = format!("target '{text}' is not the id of a node");

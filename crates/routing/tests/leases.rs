@@ -117,6 +117,20 @@ fn those_who_wait_get_it_in_their_order_and_only_if_they_are_there() {
 }
 
 #[test]
+fn holder_that_begins_anew_has_another_fence_and_lets_others_come_first() {
+    let anew = r#"{"name":"cron","ttl":10,"wait":60,"anew":true}"#;
+    let mut desk = two();
+    desk.module("a", "LEASE", anew);
+    desk.stored();
+    assert_eq!(told(&mut desk, "a"), [held(2)]);
+    asks(&mut desk, "b", 60);
+    desk.module("a", "LEASE", anew);
+    desk.stored();
+    assert_eq!(told(&mut desk, "b"), [held(3)]);
+    assert!(told(&mut desk, "a").is_empty());
+}
+
+#[test]
 fn what_is_given_back_is_free_at_once() {
     let mut desk = two();
     gives_back(&mut desk, "b");

@@ -60,6 +60,15 @@ impl Service {
         },
         workers: 0,
     };
+    /// gorgone-cron.
+    pub const CRON: Self = Self {
+        name: "gorgone-cron",
+        checks: Checks {
+            keys: false,
+            http: false,
+        },
+        workers: 0,
+    };
     /// gorgone-httpserver.
     pub const HTTPSERVER: Self = Self {
         name: "gorgone-httpserver",

@@ -6,8 +6,9 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use gorgone_protocol::request::command::{Command, CommandRequest};
 use gorgone_protocol::request::engine::EngineRequest;
+use gorgone_protocol::request::occasion::Occasion;
 use gorgone_protocol::{Code, Data, Reason};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::engine::{EnginePipe, ended_message};
 use crate::helper::Guard;
@@ -48,12 +49,18 @@ pub(crate) fn commands(bench: &mut Bench<'_>, data: &Data, control: &Control, ro
         Ok(request) => request,
         Err(error) => return rows.ko(Reason::Rejected, &error.to_string(), Map::new()),
     };
+    let occasion = Occasion::peek(data);
     let several = request.commands.len() > 1;
     // Nothing of a request runs if a part of it may not.
     let mut plans = Vec::with_capacity(request.commands.len());
     for (index, command) in request.commands.iter().enumerate() {
         match bench.shop.policy.decide(command) {
-            Ok(plan) => plans.push(plan),
+            Ok(mut plan) => {
+                if let Some(occasion) = &occasion {
+                    tell(&mut plan, occasion);
+                }
+                plans.push(plan);
+            }
             Err(error) => {
                 let mut data = Map::new();
                 if several {
@@ -73,7 +80,9 @@ pub(crate) fn commands(bench: &mut Bench<'_>, data: &Data, control: &Control, ro
         );
     }
     if several {
-        in_order(bench, &request.commands, &plans, control, rows);
+        let (code, mut data) = in_order(bench, &request.commands, &plans, control, rows);
+        note(&mut data, occasion.as_ref());
+        rows.send(code, data.into());
     } else if let (Some(command), Some(plan)) = (request.commands.first(), plans.first()) {
         let finished = one(bench, command, plan, None, control, rows);
         let tolerated = command.continue_on_error && finished.failure == Some(Reason::Failed);
@@ -84,7 +93,26 @@ pub(crate) fn commands(bench: &mut Bench<'_>, data: &Data, control: &Control, ro
         } else {
             Code::Ko
         };
+        note(&mut data, occasion.as_ref());
         rows.send(code, data.into());
+    }
+}
+
+/// A command of a job can find out which run it is. These variables are ours, so that a list of
+/// what a request may set need not name them.
+fn tell(plan: &mut Plan, occasion: &Occasion) {
+    for (name, value) in [
+        ("GORGONE_CRON_JOB", &occasion.job),
+        ("GORGONE_CRON_SCHEDULED", &occasion.scheduled),
+    ] {
+        plan.env.insert(name.to_owned(), value.clone());
+    }
+}
+
+/// So can whoever reads the result.
+fn note(data: &mut Map<String, Value>, occasion: Option<&Occasion>) {
+    if let Some(occasion) = occasion {
+        data.insert("cron".into(), json!(occasion));
     }
 }
 
@@ -98,14 +126,14 @@ fn started(command: &Command, index: usize) -> Value {
     data.into()
 }
 
-/// Several commands: each has a result of its own, the terminal row sums up.
+/// Several commands: each has a result of its own, the terminal row, which this returns, sums up.
 fn in_order(
     bench: &mut Bench<'_>,
     commands: &[Command],
     plans: &[Plan],
     control: &Control,
     rows: &Rows<'_>,
-) {
+) -> (Code, Map<String, Value>) {
     let mut summary = Map::new();
     let mut failure = None;
     let mut ran = 0;
@@ -136,7 +164,7 @@ fn in_order(
             Code::Ok
         }
     };
-    rows.send(code, summary.into());
+    (code, summary)
 }
 
 fn one(

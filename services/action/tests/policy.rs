@@ -242,3 +242,29 @@ fn words_written_as_a_line_are_read_as_the_same_words() {
         }
     }
 }
+
+#[tokio::test]
+async fn command_of_a_job_knows_its_occasion_whatever_the_list_allows() {
+    let line = "printenv GORGONE_CRON_JOB GORGONE_CRON_SCHEDULED";
+    for settings in [allowing(&["printenv .*"]), settings()] {
+        let mut bed = Bed::new(&settings);
+        let at = "2026-11-24T02:30:00Z";
+        let cron = json!({"job": "backup", "scheduled": at});
+        let (code, data) = bed.run(json!({"command": line, "cron": cron})).await;
+        assert_eq!(code, Code::Ok, "{data}");
+        assert_eq!(data["stdout"], format!("backup\n{at}\n"));
+        assert_eq!(data["cron"], cron);
+        let several = json!({"content": [{"command": line}, {"command": line}], "cron": cron});
+        let (_, data) = bed.run(several).await;
+        assert_eq!(data["cron"], cron);
+        // Whatever is no occasion is none.
+        for cron in [
+            json!(5),
+            json!({"job": "a\nb", "scheduled": at}),
+            json!({"job": "a", "scheduled": "$(id)"}),
+        ] {
+            let (_, data) = bed.run(json!({"command": line, "cron": cron})).await;
+            assert_eq!((&data["stdout"], data.get("cron")), (&json!(""), None));
+        }
+    }
+}

@@ -130,6 +130,15 @@ fn settings(
     if config.modules.action.enable {
         expected_actions.extend([Action::Command, Action::EngineCommand]);
     }
+    if config.modules.cron.enable {
+        expected_actions.extend([
+            Action::GetCron,
+            Action::AddCron,
+            Action::UpdateCron,
+            Action::DeleteCron,
+            Action::RunCron,
+        ]);
+    }
     let mut expected_carries = Vec::new();
     if config.modules.proxy.enable {
         expected_carries.push(NodeKind::PushZmq);

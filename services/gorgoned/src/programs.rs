@@ -8,6 +8,7 @@ use gorgone_runtime::config::Config;
 /// Core, without which nothing else starts.
 pub(crate) const CORE: &str = "gorgone-core";
 const ACTION: &str = "gorgone-action";
+const CRON: &str = "gorgone-cron";
 const PROXY: &str = "gorgone-proxy";
 const HTTPSERVER: &str = "gorgone-httpserver";
 
@@ -16,6 +17,9 @@ pub(crate) fn enabled(config: &Config) -> Vec<&'static str> {
     let mut programs = Vec::new();
     if config.modules.action.enable {
         programs.push(ACTION);
+    }
+    if config.modules.cron.enable {
+        programs.push(CRON);
     }
     if config.modules.proxy.enable {
         programs.push(PROXY);
@@ -46,6 +50,12 @@ pub(crate) fn must_restart(program: &str, old: &Config, new: &Config) -> bool {
     shared
         || match program {
             ACTION => old.modules.action != new.modules.action,
+            CRON => {
+                // Jobs are followed.
+                let mut followed = old.modules.cron.clone();
+                followed.jobs.clone_from(&new.modules.cron.jobs);
+                followed != new.modules.cron
+            }
             PROXY => {
                 old.modules.proxy != new.modules.proxy
                     || old.core.limits.max_frame_size != new.core.limits.max_frame_size

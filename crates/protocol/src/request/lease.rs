@@ -6,7 +6,8 @@
 //!                 [ACK] [t] {"code":0,"data":{"held":false,"holder":"cron-2","left":6}}
 //! ```
 //! Only a module can hold a lease: one life of one instance, as its READY names it. Asking again
-//! renews it, a `ttl` of 0 gives it back. The fence is higher with each new holder; whoever
+//! renews it, a `ttl` of 0 gives it back, and with `"anew":true` it is given back and asked for in
+//! one: for a holder that does not know any more how far it came. The fence is higher with each new holder; whoever
 //! writes state names it, so that one who was believed dead cannot write over its successor.
 
 use std::time::Duration;
@@ -65,6 +66,9 @@ pub struct Lease {
     pub ttl: Duration,
     /// How long to wait for it while somebody else holds it.
     pub wait: Duration,
+    /// Whether it begins anew: what the asker held before is given back, so that the next fence
+    /// is another one.
+    pub anew: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -78,6 +82,8 @@ struct Body {
         skip_serializing_if = "Option::is_none"
     )]
     wait: Option<i64>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    anew: bool,
 }
 
 impl Lease {
@@ -100,6 +106,7 @@ impl Lease {
             name: body.name,
             ttl: seconds(ttl),
             wait: seconds(body.wait.unwrap_or(0)),
+            anew: body.anew,
         })
     }
 
@@ -111,6 +118,7 @@ impl Lease {
             name: self.name.clone(),
             ttl: Some(seconds(self.ttl)),
             wait: (!self.wait.is_zero()).then(|| seconds(self.wait)),
+            anew: self.anew,
         })
     }
 }

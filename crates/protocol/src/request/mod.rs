@@ -11,6 +11,7 @@ pub mod log;
 pub mod logger;
 pub mod node_state;
 pub mod nodes;
+pub mod occasion;
 pub mod options;
 pub mod owned;
 pub mod pong;

@@ -23,6 +23,9 @@ pub struct Ready {
     /// It is about to end.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub draining: bool,
+    /// It offers nothing at the moment, because another instance acts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub standby: bool,
     /// How many requests it takes at once: core hands over no more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slots: Option<u32>,

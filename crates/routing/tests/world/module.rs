@@ -124,6 +124,7 @@ impl Module {
         let ready = Ready {
             actions: actions.iter().map(|&name| name.to_owned()).collect(),
             draining: false,
+            standby: false,
             slots: self.slots,
             epoch: self.own.then(|| format!("{}-{}", self.name, self.life)),
             heartbeat: self.own.then_some(self.heartbeat),

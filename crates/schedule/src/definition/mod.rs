@@ -42,7 +42,7 @@ pub struct Definition {
     pub target: Target,
     /// The DATA of the request: an object, or a list that stands for its `content`.
     pub parameters: Value,
-    /// Whether every run has the job's id for its token.
+    /// Whether the result of every run stands under the job's id as its token, too.
     pub keep_token: bool,
     /// What happens when a run is due and the one before has not ended.
     pub overlap: Overlap,
