@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use gorgone_crypto::PublicKey;
 use gorgone_protocol::{
-    DecodeError, Dialect, Headers, Identity, Moment, NodeId, Token, decode, decode_answer,
+    Action, DecodeError, Dialect, Headers, Identity, Message, Moment, NodeId, Target, Token,
+    decode, decode_answer,
 };
 use gorgone_routing::{Caller, Event, Origin, Router};
 use gorgone_runtime::{Clock, Context, LogHandle};
@@ -289,6 +290,7 @@ impl Core {
     ) {
         match decode(text) {
             Ok(message) => {
+                self.note_ping(&from, &message, caller.as_ref(), now);
                 let fresh = Token::from_random(rand::random());
                 let event = Event::Request {
                     from,
@@ -322,6 +324,33 @@ impl Core {
                 };
                 self.router.handle(event, now);
             }
+        }
+    }
+
+    /// Whoever pings this node, and may, counts as a parent from now on.
+    fn note_ping(
+        &mut self,
+        from: &Origin,
+        message: &Message,
+        caller: Option<&Caller>,
+        now: Moment,
+    ) {
+        let here = match &message.target {
+            Target::Here => true,
+            Target::Node(id) => *id == self.node,
+            Target::Unreadable(_) => false,
+        };
+        let may = |caller: &Caller| {
+            let rights = &caller.credential.rights;
+            rights.allows(&Action::Ping, &Target::Here, self.node)
+        };
+        if message.action == Action::Ping
+            && here
+            && caller.is_none_or(may)
+            && let Origin::Client(peer) = from
+            && let Some(edge) = &mut self.edge
+        {
+            edge.session.note_ping(peer, now);
         }
     }
 

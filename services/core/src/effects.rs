@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gorgone_protocol::{
-    Action, Answer, AnswerName, Data, Dialect, Moment, Target, encode, encode_answer, peek_action,
-};
+use gorgone_protocol::{Answer, AnswerName, Data, Dialect, Moment, encode, encode_answer};
 use gorgone_routing::{Caller, Effect, Origin};
 use serde_json::json;
 
@@ -82,13 +80,6 @@ impl Core {
                     text,
                 } => {
                     let credential = self.credentials.client(&thumbprint);
-                    if peek_action(&text) == Some(Action::Ping)
-                        && credential
-                            .rights
-                            .allows(&Action::Ping, &Target::Here, self.node)
-                    {
-                        edge.session.note_ping(&peer, now);
-                    }
                     let caller = Caller {
                         credential,
                         from: from.clone(),
