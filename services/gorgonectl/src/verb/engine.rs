@@ -36,7 +36,7 @@ pub(crate) struct Args {
     #[arg(short, long)]
     detach: bool,
     /// External commands, such as 'ENABLE_HOST_CHECK;host1'
-    #[arg(value_name = "COMMAND", required_unless_present = "file")]
+    #[arg(value_name = "LINE", required_unless_present = "file")]
     lines: Vec<String>,
 }
 
