@@ -75,7 +75,10 @@ impl Router {
             After::Finished {
                 token, ending, ack, ..
             } => {
-                let entry = self.ledger.remove(&token);
+                // An entry that is just being accepted is not the one that ended: somebody repeats
+                // the request, and is told so when the store has recognised it.
+                let ended = self.ledger.get(&token).is_some_and(|entry| entry.durable);
+                let entry = ended.then(|| self.ledger.remove(&token)).flatten();
                 if let Some(runner) = entry.as_ref().and_then(Entry::runner) {
                     self.free(runner, &token);
                 }

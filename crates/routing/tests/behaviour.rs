@@ -474,3 +474,19 @@ fn restart_goes_on_with_what_the_store_knows() {
     desk.stored();
     assert_eq!(desk.handed("action"), ["t2"]);
 }
+
+#[test]
+fn request_that_is_repeated_while_its_end_is_said_again_is_answered() {
+    let mut desk = Desk::new();
+    desk.ready("action-1", 1);
+    desk.command("t1");
+    desk.stored();
+    assert_eq!(desk.answer_to("client"), ok("accepted"));
+    desk.row("action-1", "t1", Code::Ok, "{}", Some(1));
+    desk.row("action-1", "t1", Code::Ok, "{}", Some(1));
+    desk.stored_once();
+    desk.command("t1");
+    desk.stored_as(Written::Ignored);
+    desk.stored_as(Written::Duplicate { same: true });
+    assert_eq!(desk.answer_to("client"), ok("already accepted"));
+}
