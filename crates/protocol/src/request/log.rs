@@ -28,6 +28,18 @@ pub struct Row {
     pub node: Option<NodeId>,
 }
 
+impl Row {
+    /// Reads one row as it is written in answers and in streams: a JSON object. Ids as numbers or
+    /// texts, and data as text or as JSON, are accepted.
+    ///
+    /// # Errors
+    /// When it does not have the form.
+    pub fn decode(text: &str, dialect: Dialect) -> Result<Self, DataError> {
+        let row: RowIn = serde_json::from_str(text).map_err(DataError::from)?;
+        Ok(row.into_row(dialect))
+    }
+}
+
 /// Rows of the history, as an answer to GETLOG holds them.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Page {
