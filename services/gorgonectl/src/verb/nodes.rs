@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::status::members;
 use crate::cli::Context;
 use crate::print::table::{Cell, Table};
-use crate::print::{BAD, FAINT, HEAD, PLAIN};
+use crate::print::{BAD, FAINT, GOOD, HEAD, ODD, PLAIN};
 use crate::time;
 
 pub(super) async fn run(context: &Context) -> anyhow::Result<ExitCode> {
@@ -31,29 +31,51 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<ExitCode> {
     let mut table = Table::new(&[
         "NODE",
         "TYPE",
+        "STATE",
         "LAST SEEN",
-        "PINGS OK",
+        "PINGS",
         "FAILED",
-        "SUBNODES",
+        "WAITING",
+        "THERE",
+        "BEHIND",
+        "ABOUT",
     ]);
     if known.is_empty() {
         let words = "no nodes are registered; REGISTERNODES or module 'register' makes them known";
         screen.line(&screen.styled(FAINT, words))?;
     }
     for (id, node) in known {
-        let failed = node["ping_failed"].as_u64().unwrap_or_default();
-        let subnodes: Vec<_> = members(&node["nodes"]).map(|(id, _)| id).collect();
-        table.row(vec![
-            Cell::number(id).in_style(HEAD),
-            Cell::new(node["type"].as_str().unwrap_or_default()),
-            seen(&node["last_ping_recv"]),
-            Cell::number(node["ping_ok"].as_u64().unwrap_or_default()),
-            Cell::number(failed).in_style(if failed > 0 { BAD } else { PLAIN }),
-            Cell::new(subnodes.join(" ")),
-        ]);
+        table.row(cells(id, node));
     }
     screen.table(&table)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn cells(id: &str, node: &Value) -> Vec<Cell> {
+    let number = |name: &str| node[name].as_u64();
+    let state = node["state"].as_str().unwrap_or("-");
+    let failed = number("ping_failed").unwrap_or_default();
+    let waiting = number("waiting").unwrap_or_default() + number("leaving").unwrap_or_default();
+    let behind = number("behind").map_or_else(|| "-".to_owned(), |rows| rows.to_string());
+    vec![
+        Cell::number(id).in_style(HEAD),
+        Cell::new(node["type"].as_str().unwrap_or_default()),
+        Cell::styled(
+            match state {
+                "up" => GOOD,
+                "connecting" => ODD,
+                _ => BAD,
+            },
+            state,
+        ),
+        seen(&node["last_ping_recv"]),
+        Cell::number(number("ping_ok").unwrap_or_default()),
+        Cell::number(failed).in_style(if failed > 0 { ODD } else { PLAIN }),
+        Cell::number(waiting),
+        Cell::number(number("away").unwrap_or_default()),
+        Cell::number(behind),
+        Cell::new(about(node)),
+    ]
 }
 
 /// When a node last answered.
@@ -61,8 +83,20 @@ fn seen(at: &Value) -> Cell {
     match at.as_i64() {
         Some(at) if at > 0 => {
             let ago = time::length(time::now().saturating_sub(at));
-            Cell::new(format!("{} ({ago} ago)", time::local(at)))
+            Cell::new(format!("{ago} ago"))
         }
         _ => Cell::styled(FAINT, "never"),
     }
+}
+
+/// What is wrong with it, how it calls itself, what is behind it.
+fn about(node: &Value) -> String {
+    let mut parts = Vec::new();
+    parts.extend(node["error"].as_str().map(str::to_owned));
+    parts.extend(node["hostname"].as_str().map(str::to_owned));
+    let subnodes: Vec<_> = members(&node["nodes"]).map(|(id, _)| id).collect();
+    if !subnodes.is_empty() {
+        parts.push(format!("subnodes {}", subnodes.join(" ")));
+    }
+    parts.join("; ")
 }
