@@ -38,6 +38,9 @@ async fn log_shows_the_rows_of_a_token() {
     assert_eq!(last["data"]["stdout"], "hello\n");
     let none = ctl(&node, &["log", "nobody-knows-it"]).await;
     assert_eq!((none.out.as_str(), none.code), ("", 0));
+    ctl(&node, &["--patience", "1", "log", "-f", "nobody-knows-it"])
+        .await
+        .one_line_error("nothing is known of a request with token 'nobody-knows-it'");
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ mod completion;
 mod config;
 mod engine;
 mod errors;
+mod http;
 mod keys;
 mod log;
 mod man;

@@ -1,4 +1,5 @@
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 
 use gorgone_integration_tests::Node;
 use serde_json::Value;
@@ -112,4 +113,38 @@ async fn a_profile_that_is_wrong_is_told_with_file_and_line() {
         .one_line_error("cannot read the profile file /nonexistent.yml");
     fs::write(&file, "profiles: [\n").unwrap();
     at(&home, &[], &["status"]).await.one_line_error(&file);
+}
+
+#[tokio::test]
+async fn secrets_are_never_shown_and_never_lie_open() {
+    let home = home(
+        "profiles:\n  web:\n    server: https://h:1\n    login: me\n    password: top-secret\n",
+    );
+    let file = home.path().join(".config/gorgone/ctl.yml");
+    fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+    at(&home, &[], &["config", "show"])
+        .await
+        .one_line_error("holds password and others can read it; run chmod 600");
+    fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    let bearer = [("GORGONECTL_BEARER", "top-secret")];
+    for args in [&["config", "show"][..], &["--json", "config", "show"]] {
+        let said = at(&home, &bearer, args).await;
+        assert_eq!(said.code, 0, "{}", said.err);
+        assert!(!said.out.contains("top-secret"), "{}", said.out);
+        assert_eq!(said.out.matches("(secret)").count(), 2, "{}", said.out);
+    }
+    let both = [("GORGONECTL_BEARER", "a"), ("GORGONECTL_BEARER_FILE", "/b")];
+    at(&home, &both, &["status"])
+        .await
+        .one_line_error("GORGONECTL_BEARER_FILE: stands beside GORGONECTL_BEARER");
+    at(
+        &home,
+        &[],
+        &["--server", "http://h:1", "--login", "x", "status"],
+    )
+    .await
+    .one_line_error("--login names a user without a password");
+    at(&home, &[], &["--server", "http://me:pass@h", "status"])
+        .await
+        .one_line_error("use --login and --password-file");
 }

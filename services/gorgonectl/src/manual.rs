@@ -65,10 +65,11 @@ profiles:
     server: tcp://central.example:5555
     server_key: central.pem
     key: privkey.pem
-  here:
-    server: ipc:///run/gorgone.ipc
-    server_key: here.pem
-    key: privkey.pem";
+  web:
+    server: https://central.example:8443
+    login: admin
+    password_file: password
+    ca_file: ca.pem";
 
 /// A manual page.
 pub(crate) struct Page {

@@ -21,10 +21,14 @@ const WORDS: usize = 24;
 
 /// A row as JSON.
 pub(crate) fn json(row: &Row) -> Value {
-    json!({
+    let mut whole = json!({
         "id": row.id, "token": row.token, "code": row.code.number(Dialect::Seed),
         "etime": row.etime, "ctime": row.ctime, "data": data(row),
-    })
+    });
+    if let Some(node) = row.node {
+        whole["node"] = node.get().into();
+    }
+    whole
 }
 
 /// What a row says.
@@ -82,7 +86,10 @@ impl<'a> Rows<'a> {
             Code::Ko => (BAD, "KO".to_owned()),
             Code::Module(number) => (ODD, number.to_string()),
         };
-        let words = words(&data(row), self.full);
+        let mut words = words(&data(row), self.full);
+        if let Some(node) = row.node {
+            words = format!("node={node} {words}");
+        }
         let words = match room {
             Some(room) => cut(&words, room.saturating_sub(width(&token) + 2).max(WORDS)),
             None => words,

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use gorgone_protocol::request::log::Row;
-use gorgone_protocol::{Action, Answer, Status, Token};
+use gorgone_protocol::{Action, Answer, NodeId, Status, Target, Token};
 use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::door::{Door, refusal};
+use crate::door::{Door, words};
 use crate::print::Screen;
 use crate::{rows, time};
 
@@ -39,6 +39,7 @@ pub(crate) struct Watch<'a> {
     screen: &'a Screen,
     token: Token,
     action: Action,
+    target: Target,
     began: Instant,
     /// When something last happened.
     heard: Instant,
@@ -54,8 +55,8 @@ pub(crate) struct Watch<'a> {
 enum State {
     /// No row has come; why, where the server said it.
     InLine(Option<String>),
-    /// Where it runs.
-    Running(Option<String>),
+    /// It was handed over; to whom, where the rows said it.
+    HandedOver(Option<String>),
     /// Ctrl-C was pressed.
     Interrupted,
 }
@@ -70,13 +71,21 @@ enum Event {
 }
 
 impl<'a> Watch<'a> {
-    pub(crate) fn new(door: &'a Door, screen: &'a Screen, token: Token, action: Action) -> Self {
+    /// `asked` is what was asked for, and of whom.
+    pub(crate) fn new(
+        door: &'a Door,
+        screen: &'a Screen,
+        token: Token,
+        asked: (Action, Target),
+    ) -> Self {
+        let (action, target) = asked;
         let now = Instant::now();
         Self {
             door,
             screen,
             token,
             action,
+            target,
             began: now,
             heard: now,
             state: State::InLine(None),
@@ -119,9 +128,9 @@ impl<'a> Watch<'a> {
                             self.left();
                             return Ok(Ended::Left);
                         }
-                        State::InLine(_) | State::Running(_) => self.interrupted(),
+                        State::InLine(_) | State::HandedOver(_) => self.interrupted(),
                     },
-                    Event::Why(information) => self.why(information.ok().as_ref()),
+                    Event::Why(told) => self.why(told.ok().as_ref()),
                     Event::Cancelled(said) => self.cancelled(said),
                 }
             };
@@ -142,7 +151,7 @@ impl<'a> Watch<'a> {
                 self.screen.clear();
                 return Ok(match self.state {
                     State::Interrupted => Ended::Cancelled(row),
-                    State::InLine(_) | State::Running(_) => Ended::Row(row),
+                    State::InLine(_) | State::HandedOver(_) => Ended::Row(row),
                 });
             }
         }
@@ -150,12 +159,18 @@ impl<'a> Watch<'a> {
 
     fn heard(&mut self, row: &Row) {
         self.heard = Instant::now();
+        if matches!(self.state, State::Interrupted) {
+            return;
+        }
         let data = rows::data(row);
-        let module = data["module"].as_str().map(str::to_owned);
-        match self.state {
-            State::Interrupted => {}
-            State::Running(_) if module.is_none() => {}
-            State::InLine(_) | State::Running(_) => self.state = State::Running(module),
+        let to = match (data["module"].as_str(), row.node, &data["node"]) {
+            (Some(module), Some(node), _) => Some(format!("running in {module} of node {node}")),
+            (Some(module), None, _) => Some(format!("running in {module}")),
+            (None, _, Value::Number(node)) => Some(format!("node {node} has it")),
+            (None, _, _) => None,
+        };
+        if to.is_some() || matches!(self.state, State::InLine(_)) {
+            self.state = State::HandedOver(to);
         }
     }
 
@@ -173,7 +188,7 @@ impl<'a> Watch<'a> {
     fn cancelled(&self, said: anyhow::Result<Answer>) {
         match said {
             Ok(answer) if answer.status == Status::Ok => {}
-            Ok(answer) => self.screen.note(&refusal(&answer)),
+            Ok(answer) => self.screen.note(&words(&answer)),
             Err(error) => self.screen.note(&format!("{error:#}")),
         }
     }
@@ -201,29 +216,36 @@ impl<'a> Watch<'a> {
         if matches!(self.state, State::InLine(_)) && due && self.asking.is_none() {
             self.asked = Some(Instant::now());
             let door = self.door.clone();
-            let asking = async move { door.look(Action::Information).await };
+            let question = match self.target {
+                Target::Here | Target::Unreadable(_) => Action::Information,
+                Target::Node(_) => Action::ConStatus,
+            };
+            let asking = async move { door.look(question).await };
             self.asking = Some(tokio::spawn(asking));
         }
         let what = match &self.state {
             State::InLine(Some(why)) => format!("in line: {why}"),
             State::InLine(None) => "accepted, has not begun".to_owned(),
-            State::Running(Some(module)) => format!("running in {module}"),
-            State::Running(None) => "running".to_owned(),
+            State::HandedOver(Some(to)) => to.clone(),
+            State::HandedOver(None) => "running".to_owned(),
             State::Interrupted => "waiting for its end".to_owned(),
         };
         let hint = match self.state {
             State::Interrupted => "Ctrl-C leaves it running",
-            State::InLine(_) | State::Running(_) => "Ctrl-C cancels",
+            State::InLine(_) | State::HandedOver(_) => "Ctrl-C cancels",
         };
         let seconds = i64::try_from(self.began.elapsed().as_secs()).unwrap_or(i64::MAX);
         let length = time::length(seconds);
         self.screen.progress(&format!("{what} · {length} · {hint}"));
     }
 
-    /// Whoever may not ask for INFORMATION sees less.
-    fn why(&mut self, information: Option<&Value>) {
+    /// Whoever may not ask for INFORMATION or CONSTATUS sees less.
+    fn why(&mut self, told: Option<&Value>) {
         if let State::InLine(why) = &mut self.state {
-            *why = information.map(|information| in_line(information, &self.action));
+            *why = told.map(|told| match &self.target {
+                Target::Node(node) => behind_node(told, *node),
+                Target::Here | Target::Unreadable(_) => in_line(told, &self.action),
+            });
         }
     }
 }
@@ -262,4 +284,16 @@ fn in_line(information: &Value, action: &Action) -> String {
         .collect();
     let waiting = &information["tasks"]["waiting"];
     format!("{}, {waiting} requests wait", modules.join(", "))
+}
+
+/// Why a request for a node has not left, from what CONSTATUS says.
+fn behind_node(nodes: &Value, node: NodeId) -> String {
+    let about = &nodes[node.to_string()];
+    let Some(state) = about["state"].as_str() else {
+        return format!("node {node} is behind another node, or not known");
+    };
+    let error = about["error"].as_str();
+    let error = error.map_or(String::new(), |error| format!(" ({error})"));
+    let waiting = about["waiting"].as_u64().unwrap_or_default();
+    format!("node {node} is {state}{error}, {waiting} requests wait for it")
 }

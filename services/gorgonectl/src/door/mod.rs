@@ -1,16 +1,20 @@
 //! The way to the server: the few operations that verbs need, whichever door they go through.
 //!
-//! Verbs do not know which one it is; what a door cannot do is an error that says so.
+//! Verbs do not know which one it is.
 
+mod http;
 mod zmq;
 
 use anyhow::anyhow;
+use gorgone_client::ClientError;
 use gorgone_protocol::request::cancel::Cancel;
 use gorgone_protocol::request::log::{GetLog, Page, Row};
-use gorgone_protocol::{Action, Answer, Data, Message, Status, Target, Token};
+use gorgone_protocol::{Action, Answer, Data, Message, Status, Target, Token, Why};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::settings::Settings;
+use http::{Http, HttpError};
 use zmq::Zmq;
 
 /// An open door.
@@ -18,11 +22,14 @@ use zmq::Zmq;
 pub(crate) enum Door {
     /// A session with core's external endpoint.
     Zmq(Zmq),
+    /// The API of gorgone-httpserver.
+    Http(Http),
 }
 
 /// The rows of one token, until it has ended.
 pub(crate) enum Rows {
     Zmq(zmq::Rows),
+    Http(http::Rows),
 }
 
 impl Door {
@@ -31,7 +38,12 @@ impl Door {
     /// # Errors
     /// When a setting is missing or wrong, nobody answers, or the server refuses.
     pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Self> {
-        Ok(Self::Zmq(Zmq::open(settings).await?))
+        let http =
+            settings.server(|url| Ok(url.starts_with("http://") || url.starts_with("https://")))?;
+        Ok(match http {
+            true => Self::Http(Http::open(settings)?),
+            false => Self::Zmq(Zmq::open(settings).await?),
+        })
     }
 
     /// Asks for something and returns the answer, whatever its code.
@@ -41,6 +53,7 @@ impl Door {
     pub(crate) async fn ask(&self, message: Message) -> anyhow::Result<Answer> {
         match self {
             Self::Zmq(door) => door.ask(message).await,
+            Self::Http(door) => door.ask(message).await,
         }
     }
 
@@ -49,9 +62,10 @@ impl Door {
     /// # Errors
     /// Also when the server refuses.
     pub(crate) async fn look(&self, action: Action) -> anyhow::Result<Value> {
+        let asked = action.clone();
         let answer = self.ask(Message::new(action, None, Data::empty())).await?;
         if answer.status == Status::Nok {
-            return Err(refused(&answer));
+            return Err(refused(&answer, &asked));
         }
         let mut data: Value = answer.data.decode()?;
         Ok(data["data"].take())
@@ -75,14 +89,18 @@ impl Door {
             target,
             data,
         };
-        let answer = self.ask(message).await.map_err(|error| {
-            error.context(format!(
-                "whether the request was accepted is not known, see 'gorgonectl log {token}'"
-            ))
-        })?;
+        let answer = self
+            .ask(message)
+            .await
+            .map_err(|error| match is_doubtful(&error) {
+                true => error.context(format!(
+                    "whether the request was accepted is not known, see 'gorgonectl log {token}'"
+                )),
+                false => error,
+            })?;
         match (answer.status, answer.token.clone()) {
             (Status::Ok, Some(token)) => Ok(token),
-            _ => Err(anyhow!("not accepted: {}", refusal(&answer))),
+            _ => Err(anyhow!("not accepted: {}", words(&answer))),
         }
     }
 
@@ -102,6 +120,7 @@ impl Door {
     pub(crate) async fn log(&self, filter: &GetLog) -> anyhow::Result<Page> {
         match self {
             Self::Zmq(door) => door.log(filter).await,
+            Self::Http(door) => door.log(filter).await,
         }
     }
 
@@ -109,6 +128,7 @@ impl Door {
     pub(crate) fn rows(&self, token: &Token) -> Rows {
         match self {
             Self::Zmq(door) => Rows::Zmq(door.rows(token)),
+            Self::Http(door) => Rows::Http(door.rows(token)),
         }
     }
 }
@@ -121,6 +141,7 @@ impl Rows {
     pub(crate) async fn next(&mut self) -> anyhow::Result<Option<Row>> {
         match self {
             Self::Zmq(rows) => rows.next().await,
+            Self::Http(rows) => rows.next().await,
         }
     }
 }
@@ -130,21 +151,53 @@ impl Rows {
 #[error("{0}")]
 pub(crate) struct Passing(String);
 
+/// Nothing is known of a token, or not yet.
+#[derive(Debug, thiserror::Error)]
+#[error("nothing is known of a request with token '{0}'; see 'gorgonectl log'")]
+pub(crate) struct UnknownToken(String);
+
+/// Whether the server may have got what was asked.
+fn is_doubtful(error: &anyhow::Error) -> bool {
+    matches!(
+        error.downcast_ref::<ClientError>(),
+        Some(ClientError::Silent { .. } | ClientError::Closed)
+    ) || matches!(
+        error.downcast_ref::<HttpError>(),
+        Some(HttpError::Silent { .. } | HttpError::Broken { .. })
+    )
+}
+
+/// Whether trying again in a moment may help.
+fn is_passing(error: &anyhow::Error) -> bool {
+    error.is::<Passing>()
+        || error.is::<UnknownToken>()
+        || matches!(
+            error.downcast_ref::<HttpError>(),
+            Some(HttpError::Connect { .. } | HttpError::Broken { .. })
+        )
+}
+
 /// A code 1 as an error.
-fn refused(answer: &Answer) -> anyhow::Error {
-    let said: Value = answer.data.decode().unwrap_or_default();
-    match said["error"].as_str() {
-        Some("forbidden") => anyhow!(refusal(answer)),
-        _ => Passing(refusal(answer)).into(),
+fn refused(answer: &Answer, action: &Action) -> anyhow::Error {
+    match answer.refusal(action) {
+        Some((words, Why::Busy | Why::Unavailable)) => Passing(words).into(),
+        _ => anyhow!(words(answer)),
     }
 }
 
-/// Why the server refuses, and what to do where that is known.
-pub(crate) fn refusal(answer: &Answer) -> String {
-    let said: Value = answer.data.decode().unwrap_or_default();
-    let words = said["message"].as_str().unwrap_or(answer.data.as_str());
-    match said["error"].as_str() {
-        Some("forbidden") => format!("{words}; ask the server's administrator for the right"),
-        _ => words.to_owned(),
+/// What an answer says, and what to do about it where that is known.
+pub(crate) fn words(answer: &Answer) -> String {
+    #[derive(Deserialize)]
+    struct Body {
+        message: String,
+        #[serde(default)]
+        error: Option<String>,
+    }
+    match answer.data.decode::<Body>() {
+        Ok(Body { message, error }) if error.as_deref() == Some("forbidden") => {
+            format!("{message}; ask the server's administrator for the right")
+        }
+        Ok(body) => body.message,
+        Err(_) => answer.data.as_str().to_owned(),
     }
 }

@@ -10,7 +10,7 @@ use gorgone_protocol::{Action, Answer, Dialect, Endpoint, Identity, Message, Sta
 use gorgone_session::ClientConfig;
 use tokio::time::Instant;
 
-use super::{Passing, refused};
+use super::{UnknownToken, is_passing, refused};
 
 use crate::settings::{Key, Settings};
 
@@ -30,7 +30,9 @@ pub(crate) struct Zmq {
 
 impl Zmq {
     pub(super) async fn open(settings: &Settings) -> anyhow::Result<Self> {
-        let endpoint = settings.server(Endpoint::parse)?;
+        let endpoint = settings.server(|url| {
+            Endpoint::parse(url).map_err(|words| format!("{words}, or http(s)://host:port"))
+        })?;
         let patience = settings.patience()?;
         let hostname = nix::unistd::gethostname()
             .ok()
@@ -69,7 +71,7 @@ impl Zmq {
         let answer = self.client.ask(message, patience).await?;
         match answer.status {
             Status::Ok => Ok(log::decode_answer(&answer, Dialect::Seed)?),
-            Status::Nok => Err(refused(&answer)),
+            Status::Nok => Err(refused(&answer, &Action::GetLog)),
         }
     }
 
@@ -100,6 +102,15 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
+    async fn page(&self) -> anyhow::Result<Page> {
+        let page = self.door.log(&self.filter).await?;
+        let unknown = page.rows.is_empty() && page.live == Some(false) && self.filter.id.is_none();
+        match (unknown, &self.filter.token) {
+            (true, Some(token)) => Err(UnknownToken(token.clone()).into()),
+            _ => Ok(page),
+        }
+    }
+
     pub(super) async fn next(&mut self) -> anyhow::Result<Option<Row>> {
         loop {
             if self.ended {
@@ -111,10 +122,10 @@ impl Rows {
                 return Ok(Some(row));
             }
             let asked = Instant::now();
-            let page = match self.door.log(&self.filter).await {
+            let page = match self.page().await {
                 Ok(page) => page,
-                // A server that restarts refuses for a moment; the request lives on.
-                Err(error) if error.is::<Passing>() => {
+                // A server that restarts refuses for a moment, and a token may be known soon.
+                Err(error) if is_passing(&error) => {
                     let since = *self.refused.get_or_insert(asked);
                     if since.elapsed() > self.door.patience {
                         return Err(error);
@@ -126,7 +137,7 @@ impl Rows {
             };
             self.refused = None;
             self.page = page.rows.into();
-            // A token that is not known, or not yet: there is nothing to wait for.
+            // A token that does not run: there is nothing to wait for.
             if self.page.is_empty() && !page.more && asked.elapsed() < POLL {
                 tokio::time::sleep(POLL).await;
             }

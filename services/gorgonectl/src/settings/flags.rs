@@ -10,7 +10,7 @@ use super::key::Key;
 #[derive(Args, Debug, Default)]
 #[command(next_help_heading = "Server")]
 pub(crate) struct Flags {
-    /// The server: tcp://HOST:PORT or ipc://PATH
+    /// The server: tcp://HOST:PORT, ipc://PATH, http://HOST:PORT or https://HOST:PORT
     /// [env: GORGONECTL_SERVER] [default: tcp://127.0.0.1:5555]
     #[arg(long, global = true, display_order = 1000, value_name = "URL", value_hint = ValueHint::Url)]
     server: Option<String>,
@@ -47,11 +47,31 @@ pub(crate) struct Flags {
         hide_short_help = true
     )]
     keysize: Option<String>,
-    /// How many seconds to wait for any one answer [env: GORGONECTL_PATIENCE] [default: 10]
+    /// HTTP: the user [env: GORGONECTL_LOGIN]
     #[arg(
         long,
         global = true,
         display_order = 1007,
+        value_name = "USER",
+        hide_short_help = true
+    )]
+    login: Option<String>,
+    /// HTTP: a file that holds the user's password [env: GORGONECTL_PASSWORD_FILE, or
+    /// GORGONECTL_PASSWORD for the password itself]
+    #[arg(long, global = true, display_order = 1008, value_name = "FILE", hide_short_help = true, value_hint = ValueHint::FilePath)]
+    password_file: Option<String>,
+    /// HTTP: a file that holds a bearer token [env: GORGONECTL_BEARER_FILE, or
+    /// GORGONECTL_BEARER for the token itself]
+    #[arg(long, global = true, display_order = 1009, value_name = "FILE", hide_short_help = true, value_hint = ValueHint::FilePath)]
+    bearer_file: Option<String>,
+    /// HTTPS: the certificates to trust instead of the system's (PEM) [env: GORGONECTL_CA_FILE]
+    #[arg(long, global = true, display_order = 1010, value_name = "FILE", hide_short_help = true, value_hint = ValueHint::FilePath)]
+    ca_file: Option<String>,
+    /// How many seconds to wait for any one answer [env: GORGONECTL_PATIENCE] [default: 10]
+    #[arg(
+        long,
+        global = true,
+        display_order = 1011,
         value_name = "SECONDS",
         hide_short_help = true
     )]
@@ -67,7 +87,12 @@ impl Flags {
             Key::OwnPrivate => self.key.as_deref(),
             Key::Vector => self.vector.as_deref(),
             Key::SessionBytes => self.keysize.as_deref(),
+            Key::Login => self.login.as_deref(),
+            Key::PasswordFile => self.password_file.as_deref(),
+            Key::BearerFile => self.bearer_file.as_deref(),
+            Key::CaFile => self.ca_file.as_deref(),
             Key::Patience => self.patience.as_deref(),
+            Key::Password | Key::Bearer => None,
         }
     }
 }

@@ -8,16 +8,28 @@ pub(crate) enum Key {
     OwnPrivate,
     Vector,
     SessionBytes,
+    Login,
+    Password,
+    PasswordFile,
+    Bearer,
+    BearerFile,
+    CaFile,
     Patience,
 }
 
 impl Key {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Server,
         Self::ServerPublic,
         Self::OwnPrivate,
         Self::Vector,
         Self::SessionBytes,
+        Self::Login,
+        Self::Password,
+        Self::PasswordFile,
+        Self::Bearer,
+        Self::BearerFile,
+        Self::CaFile,
         Self::Patience,
     ];
 
@@ -29,19 +41,30 @@ impl Key {
             Self::OwnPrivate => "key",
             Self::Vector => "vector",
             Self::SessionBytes => "keysize",
+            Self::Login => "login",
+            Self::Password => "password",
+            Self::PasswordFile => "password_file",
+            Self::Bearer => "bearer",
+            Self::BearerFile => "bearer_file",
+            Self::CaFile => "ca_file",
             Self::Patience => "patience",
         }
     }
 
-    /// Its flag.
-    pub(crate) const fn flag(self) -> &'static str {
+    /// Its flag. Secrets have none: a command line can be read by everybody on the machine.
+    pub(crate) const fn flag(self) -> Option<&'static str> {
         match self {
-            Self::Server => "--server",
-            Self::ServerPublic => "--server-key",
-            Self::OwnPrivate => "--key",
-            Self::Vector => "--vector",
-            Self::SessionBytes => "--keysize",
-            Self::Patience => "--patience",
+            Self::Server => Some("--server"),
+            Self::ServerPublic => Some("--server-key"),
+            Self::OwnPrivate => Some("--key"),
+            Self::Vector => Some("--vector"),
+            Self::SessionBytes => Some("--keysize"),
+            Self::Login => Some("--login"),
+            Self::PasswordFile => Some("--password-file"),
+            Self::BearerFile => Some("--bearer-file"),
+            Self::CaFile => Some("--ca-file"),
+            Self::Patience => Some("--patience"),
+            Self::Password | Self::Bearer => None,
         }
     }
 
@@ -53,6 +76,12 @@ impl Key {
             Self::OwnPrivate => "GORGONECTL_KEY",
             Self::Vector => "GORGONECTL_VECTOR",
             Self::SessionBytes => "GORGONECTL_KEYSIZE",
+            Self::Login => "GORGONECTL_LOGIN",
+            Self::Password => "GORGONECTL_PASSWORD",
+            Self::PasswordFile => "GORGONECTL_PASSWORD_FILE",
+            Self::Bearer => "GORGONECTL_BEARER",
+            Self::BearerFile => "GORGONECTL_BEARER_FILE",
+            Self::CaFile => "GORGONECTL_CA_FILE",
             Self::Patience => "GORGONECTL_PATIENCE",
         }
     }
@@ -68,8 +97,20 @@ impl Key {
         }
     }
 
+    /// Whether nobody may see it.
+    pub(crate) const fn is_secret(self) -> bool {
+        matches!(self, Self::Password | Self::Bearer)
+    }
+
     /// Whether it names a file; a profile's stand beside the profile file.
     pub(crate) const fn is_path(self) -> bool {
-        matches!(self, Self::ServerPublic | Self::OwnPrivate)
+        matches!(
+            self,
+            Self::ServerPublic
+                | Self::OwnPrivate
+                | Self::PasswordFile
+                | Self::BearerFile
+                | Self::CaFile
+        )
     }
 }

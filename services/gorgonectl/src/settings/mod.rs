@@ -1,6 +1,7 @@
 //! Whom to talk to and as whom: flags over environment over profile over defaults, each value
 //! with the place that it comes from.
 
+mod credentials;
 mod flags;
 mod key;
 mod profile;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 
+pub(crate) use credentials::Credentials;
 pub(crate) use flags::Flags;
 pub(crate) use key::Key;
 use profile::Profile;
@@ -29,6 +31,18 @@ pub(crate) enum Origin {
         name: String,
     },
     Default,
+}
+
+impl Origin {
+    /// Which place: the smaller, the stronger.
+    const fn level(&self) -> u8 {
+        match self {
+            Self::Flag(_) => 0,
+            Self::Environment(_) => 1,
+            Self::Profile { .. } => 2,
+            Self::Default => 3,
+        }
+    }
 }
 
 impl fmt::Display for Origin {
@@ -84,8 +98,9 @@ impl Settings {
         };
         let mut values = BTreeMap::new();
         for key in Key::ALL {
-            let setting = if let Some(value) = flags.value(key) {
-                Some((value.to_owned(), Origin::Flag(key.flag())))
+            let flag = key.flag().zip(flags.value(key));
+            let setting = if let Some((flag, value)) = flag {
+                Some((value.to_owned(), Origin::Flag(flag)))
             } else {
                 environment(key.variable())?
                     .map(|value| (value, Origin::Environment(key.variable())))
@@ -220,9 +235,9 @@ fn number<T: FromStr>(text: &str, what: &str) -> Result<T, String> {
 }
 
 fn missing(key: Key) -> anyhow::Error {
+    let flag = key.flag().unwrap_or(key.name());
     anyhow!(
-        "{} is missing; give it, set {}, or name a profile that has it",
-        key.flag(),
+        "{flag} is missing; give it, set {}, or name a profile that has it",
         key.variable()
     )
 }

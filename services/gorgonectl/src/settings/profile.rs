@@ -7,12 +7,15 @@
 //!     server: tcp://central.example:5555
 //!     server_key: central.pem              # relative to this file's folder
 //!     key: ~/.config/gorgone/privkey.pem
-//!   here:
-//!     server: ipc:///run/gorgone.ipc
+//!   web:
+//!     server: https://central.example:8443
+//!     login: admin
+//!     password_file: password
 //! ```
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use gorgone_protocol::near_miss;
@@ -42,6 +45,11 @@ pub(crate) enum ProfileError {
         name: String,
         known: String,
     },
+    #[error(
+        "{} holds {what} and others can read it; run chmod 600 {}, or name a file with {what}_file",
+        path.display(), path.display()
+    )]
+    Open { path: PathBuf, what: &'static str },
 }
 
 /// One profile: what it sets, each with its line.
@@ -69,7 +77,18 @@ impl Profile {
             path: path.to_owned(),
             error,
         })?;
-        Self::parse(path, &text, name)
+        let Some(profile) = Self::parse(path, &text, name)? else {
+            return Ok(None);
+        };
+        let secret = profile.values.keys().find(|key| key.is_secret());
+        let open = fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0);
+        match secret {
+            Some(key) if open => Err(ProfileError::Open {
+                path: path.to_owned(),
+                what: key.name(),
+            }),
+            _ => Ok(Some(profile)),
+        }
     }
 
     fn parse(path: &Path, text: &str, name: Option<&str>) -> Result<Option<Self>, ProfileError> {

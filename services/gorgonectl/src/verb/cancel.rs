@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use gorgone_protocol::Status;
 
 use crate::cli::{Context, TokenArg, exit};
-use crate::door::refusal;
+use crate::door::words;
 use crate::print::text::escape;
 use crate::verb::request;
 
@@ -24,7 +24,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<ExitCod
     if context.screen.json() {
         request::show(&context.screen, &answer)?;
     } else {
-        context.screen.line(&escape(&refusal(&answer)))?;
+        context.screen.line(&escape(&words(&answer)))?;
     }
     Ok(exit::ok_if(answer.status == Status::Ok))
 }

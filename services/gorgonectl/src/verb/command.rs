@@ -61,7 +61,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<ExitCod
     let target = args
         .target
         .map_or(Target::Here, |node| Target::Node(node.0));
-    let token = door.submit(Action::Command, target, data).await?;
+    let token = door.submit(Action::Command, target.clone(), data).await?;
     let screen = &context.screen;
     if args.detach {
         match screen.json() {
@@ -71,7 +71,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<ExitCod
         return Ok(ExitCode::SUCCESS);
     }
     let mut shown = Shown::default();
-    let watch = Watch::new(&door, screen, token, Action::Command);
+    let watch = Watch::new(&door, screen, token, (Action::Command, target));
     let ended = watch.run(|row| match screen.json() {
         true => screen.object(&rows::json(row)),
         false => shown.row(screen, row),

@@ -13,7 +13,7 @@ use crate::cli::{Context, exit};
 use crate::print::table::{Cell, Table};
 use crate::print::text::escape;
 use crate::print::{BAD, FAINT, GOOD, HEAD, ODD};
-use crate::settings::{Key, Origin, Settings};
+use crate::settings::{Key, Origin, Setting, Settings};
 
 #[derive(Subcommand)]
 pub(crate) enum Verb {
@@ -92,11 +92,15 @@ fn show(context: &Context) -> anyhow::Result<ExitCode> {
     let set = Key::ALL
         .into_iter()
         .filter_map(|key| Some((key, settings.get(key)?)));
+    let value = |key: Key, setting: &Setting| match key.is_secret() {
+        true => "(secret)".to_owned(),
+        false => setting.value.clone(),
+    };
     if screen.json() {
         let all: Map<String, Value> = set
             .map(|(key, setting)| {
                 let about = json!({
-                    "value": setting.value, "from": setting.origin.to_string(),
+                    "value": value(key, setting), "from": setting.origin.to_string(),
                 });
                 (key.name().to_owned(), about)
             })
@@ -115,7 +119,7 @@ fn show(context: &Context) -> anyhow::Result<ExitCode> {
         let origin = Cell::new(setting.origin.to_string());
         table.row(vec![
             Cell::styled(HEAD, key.name()),
-            Cell::new(&setting.value),
+            Cell::new(value(key, setting)),
             match setting.origin {
                 Origin::Default => origin.in_style(FAINT),
                 _ => origin,

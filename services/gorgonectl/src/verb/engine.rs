@@ -61,7 +61,9 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<ExitCod
     let target = args
         .target
         .map_or(Target::Here, |node| Target::Node(node.0));
-    let token = door.submit(Action::EngineCommand, target, data).await?;
+    let token = door
+        .submit(Action::EngineCommand, target.clone(), data)
+        .await?;
     let screen = &context.screen;
     if args.detach {
         match screen.json() {
@@ -70,7 +72,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<ExitCod
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let watch = Watch::new(&door, screen, token, Action::EngineCommand);
+    let watch = Watch::new(&door, screen, token, (Action::EngineCommand, target));
     let ended = watch.run(|row| match screen.json() {
         true => screen.object(&rows::json(row)),
         false => Ok(()),

@@ -8,6 +8,7 @@ use gorgone_protocol::{Action, Answer, Code, Data, Message, Status, Target, Toke
 use serde_json::{Value, json};
 
 use crate::cli::{Context, NodeIdArg, TokenArg, exit};
+use crate::door::UnknownToken;
 use crate::print::{BAD, GOOD, Screen};
 use crate::rows::Rows;
 use crate::watch::{Ended, Watch};
@@ -41,12 +42,13 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<ExitCod
     let data = Data::parse(&args.data).map_err(|error| anyhow!("DATA is not JSON: {error}"))?;
     let action = Action::parse(&args.action);
     let door = context.door().await?;
+    let target = args
+        .target
+        .map_or(Target::Here, |node| Target::Node(node.0));
     let message = Message {
         action: action.clone(),
         token: args.token.map(|token| token.0),
-        target: args
-            .target
-            .map_or(Target::Here, |node| Target::Node(node.0)),
+        target: target.clone(),
         data,
     };
     let answer = door.ask(message).await?;
@@ -54,12 +56,15 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<ExitCod
     match (answer.status, answer.token) {
         (Status::Ok, Some(token)) if args.wait => {
             let mut rows = Rows::new(&context.screen, false);
-            let watch = Watch::new(&door, &context.screen, token, action);
-            Ok(match watch.run(|row| rows.show(row)).await? {
-                Ended::Row(row) => exit::ok_if(row.code == Code::Ok),
-                Ended::Cancelled(row) if row.code == Code::Ok => ExitCode::SUCCESS,
-                Ended::Cancelled(_) | Ended::Left => ExitCode::from(exit::INTERRUPTED),
-            })
+            let watch = Watch::new(&door, &context.screen, token, (action, target));
+            match watch.run(|row| rows.show(row)).await {
+                Ok(Ended::Row(row)) => Ok(exit::ok_if(row.code == Code::Ok)),
+                Ok(Ended::Cancelled(row)) if row.code == Code::Ok => Ok(ExitCode::SUCCESS),
+                Ok(Ended::Cancelled(_) | Ended::Left) => Ok(ExitCode::from(exit::INTERRUPTED)),
+                // What is answered at once leaves nothing to wait for.
+                Err(error) if error.is::<UnknownToken>() => Ok(ExitCode::SUCCESS),
+                Err(error) => Err(error),
+            }
         }
         (status, _) => Ok(exit::ok_if(status == Status::Ok)),
     }
