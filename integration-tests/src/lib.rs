@@ -15,5 +15,5 @@ pub use crowd::Crowd;
 pub use history::{History, accepted, ask, ended, run, run_line, said, token};
 pub use keys::{Keys, keys};
 pub use node::{HTTP_CREDENTIALS, Node, NodeOptions, eventually};
-pub use python::{python, spawn_python};
+pub use python::{python, spawn_python, venv};
 pub use terminal::Terminal;

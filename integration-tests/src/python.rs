@@ -7,12 +7,22 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("python")
 }
 
-fn command(script: &str, args: &[&str]) -> Command {
-    let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/venv/bin/python");
-    let interpreter = if venv.exists() {
-        venv
+/// A program of the tests' own Python; the one in PATH where it has none.
+#[must_use]
+pub fn venv(program: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/venv/bin");
+    let file = folder.join(program);
+    if file.exists() {
+        file
     } else {
-        PathBuf::from("python3")
+        PathBuf::from(program)
+    }
+}
+
+fn command(script: &str, args: &[&str]) -> Command {
+    let interpreter = match venv("python") {
+        file if file.is_absolute() => file,
+        _ => PathBuf::from("python3"),
     };
     let mut command = Command::new(interpreter);
     command.arg(folder().join(script)).args(args);

@@ -26,7 +26,7 @@ const FOR_CORE: Duration = Duration::from_secs(1);
 /// Connections to the port that tells how things stand.
 const MONITORS: usize = 256;
 /// Renewed certificates come as two files: after the first the second is waited for.
-const SETTLE: Duration = Duration::from_millis(200);
+const SETTLE: Duration = Duration::from_millis(300);
 
 /// Why the service cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -234,9 +234,8 @@ async fn follow_files(certificate: Certificate, stop: CancellationToken) {
         let watch = Watch::of(&paths)?;
         loop {
             watch.changed().await?;
-            // Whatever else changes within a moment belongs to it.
-            while tokio::time::timeout(SETTLE, watch.changed()).await.is_ok() {}
-            certificate.reload();
+            tokio::time::sleep(SETTLE).await;
+            certificate.reload_if_changed();
         }
     };
     tokio::select! {

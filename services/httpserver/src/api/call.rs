@@ -50,10 +50,8 @@ pub(crate) struct Patience {
 impl Patience {
     /// `wait`, or `log_wait` of older clients; `sync_wait`.
     pub(crate) fn read(query: &Query, door: &Door) -> Result<Self, ApiError> {
-        let wait = match query.duration("wait")? {
-            Some(wait) => Some(wait),
-            None => query.microseconds("log_wait")?,
-        };
+        let log_wait = query.microseconds("log_wait")?;
+        let wait = query.duration("wait")?.or(log_wait);
         let max = door.rules().limits.max_wait;
         Ok(Self {
             wait: wait.map(|wait| wait.min(max)),

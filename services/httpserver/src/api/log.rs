@@ -33,7 +33,6 @@ pub(crate) struct TokenParams {
     #[param(
         example = "5f3c0b6a",
         min_length = 1,
-        max_length = 500,
         pattern = r"^[^\]\x00-\x1f\x7f-\x9f]+$"
     )]
     token: String,
@@ -208,13 +207,15 @@ fn moment(query: &Query, name: &str) -> Result<Option<i64>, ApiError> {
     let Some(text) = query.get(name) else {
         return Ok(None);
     };
-    if let Ok(seconds) = text.parse::<i64>() {
-        return Ok(Some(seconds));
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Ok(Some(i64::try_from(seconds).unwrap_or(i64::MAX)));
     }
-    let age = length(text).ok_or_else(|| {
-        let problem = format!("'{text}' is neither seconds since 1970 nor an age such as 15m");
-        ApiError::parameter(name, problem)
-    })?;
+    let age = length(text)
+        .filter(|_| !text.contains('.'))
+        .ok_or_else(|| {
+            let problem = format!("'{text}' is neither seconds since 1970 nor an age such as 15m");
+            ApiError::parameter(name, problem)
+        })?;
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

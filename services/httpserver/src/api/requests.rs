@@ -45,11 +45,7 @@ pub(crate) struct AnyRequest {
     /// What follows it; made here where it is absent. The same token with the same content is
     /// accepted once, however often it is sent.
     #[serde(default)]
-    #[schema(
-        min_length = 1,
-        max_length = 500,
-        pattern = r"^[^\]\x00-\x1f\x7f-\x9f]+$"
-    )]
+    #[schema(min_length = 1, pattern = r"^[^\]\x00-\x1f\x7f-\x9f]+$")]
     token: Option<String>,
     /// What it takes.
     #[serde(default)]
@@ -147,7 +143,8 @@ impl AnyRequest {
             None | Some(Value::Null) => Target::Here,
             Some(Value::String(text)) if text.is_empty() => Target::Here,
             Some(Value::String(text)) => Target::Node(node(&text)?),
-            Some(other) => Target::Node(node(&other.to_string())?),
+            // JSON knows no whole numbers: 4.0 is 4.
+            Some(other) => Target::Node(node(other.to_string().trim_end_matches(".0"))?),
         };
         let data = match &self.data {
             None => Data::empty(),

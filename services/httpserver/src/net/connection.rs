@@ -11,7 +11,7 @@ use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::http::{Request, Response, Uri};
 use bytes::Bytes;
-use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::body::{Frame, SizeHint};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -21,6 +21,7 @@ use tower::Service as _;
 
 use crate::door::Peer;
 use crate::net::stalls::{self, Busy, Stalls, Times};
+use crate::net::unread;
 
 /// A request's head may be that large.
 const MAX_HEAD: usize = 64 * 1024;
@@ -50,7 +51,11 @@ impl Serve {
     {
         let busy = Busy::default();
         let stream = TokioIo::new(Stalls::new(stream, self.times, busy.clone()));
-        let service = service_fn(|request| self.answer(request, busy.begin()));
+        let service = service_fn(|request| {
+            let (request, rest) = unread::keep(request);
+            let answer = self.answer(request, busy.begin());
+            unread::settle(answer, rest)
+        });
         let mut connection = http1::Builder::new()
             .timer(TokioTimer::new())
             // Stalls knows idling from dawdling.
@@ -85,7 +90,11 @@ impl Serve {
             ..self.times
         };
         let stream = TokioIo::new(Stalls::new(stream, times, busy.clone()));
-        let service = service_fn(|request| self.answer(request, busy.begin()));
+        let service = service_fn(|request| {
+            let (request, rest) = unread::keep(request);
+            let answer = self.answer(request, busy.begin());
+            unread::settle_later(answer, rest)
+        });
         let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .max_concurrent_streams(MAX_STREAMS)
@@ -112,17 +121,16 @@ impl Serve {
 
     fn answer(
         &self,
-        request: Request<Incoming>,
+        mut request: Request<Body>,
         busy: stalls::Request,
-    ) -> Pin<Box<dyn Future<Output = Result<Response<Answered>, Infallible>> + Send>> {
-        let mut request = request.map(Body::new);
+    ) -> impl Future<Output = Result<Response<Answered>, Infallible>> + Send + use<> {
         request.extensions_mut().insert(Peer(self.peer));
         without_last_slash(request.uri_mut());
         let answer = self.router.clone().call(request);
-        Box::pin(async move {
+        async move {
             let response = answer.await?;
             Ok(response.map(|body| Answered { body, _busy: busy }))
-        })
+        }
     }
 }
 
@@ -146,7 +154,7 @@ fn without_last_slash(uri: &mut Uri) {
 }
 
 /// A body, until whose end its request counts as being answered.
-struct Answered {
+pub(crate) struct Answered {
     body: Body,
     _busy: stalls::Request,
 }

@@ -5,6 +5,7 @@ mod counted;
 mod listen;
 mod stalls;
 mod tls;
+mod unread;
 mod watch;
 
 pub(crate) use counted::Connections;

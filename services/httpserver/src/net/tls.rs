@@ -1,7 +1,8 @@
 //! The certificate, read again when its files change.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use gorgone_runtime::config::TlsFiles;
 use tokio_rustls::rustls;
@@ -43,6 +44,27 @@ pub enum TlsError {
 pub(crate) struct Certificate {
     files: TlsFiles,
     current: Arc<RwLock<Arc<ServerConfig>>>,
+    /// What the files were like when they were read last.
+    seen: Arc<Mutex<[Option<Stamp>; 2]>>,
+}
+
+/// What a file is like: another one in its place, or another text in it, is not like it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    file: (u64, u64),
+    written: (i64, i64),
+    length: u64,
+}
+
+fn stamps(files: &TlsFiles) -> [Option<Stamp>; 2] {
+    [&files.certificate, &files.key].map(|path| {
+        let file = std::fs::metadata(path).ok()?;
+        Some(Stamp {
+            file: (file.dev(), file.ino()),
+            written: (file.mtime(), file.mtime_nsec()),
+            length: file.len(),
+        })
+    })
 }
 
 impl Certificate {
@@ -51,9 +73,11 @@ impl Certificate {
     /// # Errors
     /// When they cannot be used.
     pub(crate) fn load(files: &TlsFiles) -> Result<Self, TlsError> {
+        let seen = stamps(files);
         let config = read(files)?;
         Ok(Self {
             files: files.clone(),
+            seen: Arc::new(Mutex::new(seen)),
             current: Arc::new(RwLock::new(config)),
         })
     }
@@ -66,6 +90,17 @@ impl Certificate {
     /// The two files.
     pub(crate) const fn files(&self) -> &TlsFiles {
         &self.files
+    }
+
+    /// Reads both files again if they are not what they were.
+    pub(crate) fn reload_if_changed(&self) {
+        let now = stamps(&self.files);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if *seen != now {
+            *seen = now;
+            drop(seen);
+            self.reload();
+        }
     }
 
     /// Reads both files again; a pair that cannot be used is told, and the old one stays.
