@@ -33,8 +33,11 @@ struct Fleet {
     _dir: tempfile::TempDir,
 }
 
+/// How long a silent node is waited for: `pong_discard_timeout`.
+const SILENCE: Duration = Duration::from_secs(4);
+
 const PROXY: &str = "  - name: proxy\n    enable: true\n    ping: 2\n    \
-                     pong_discard_timeout: 8\n    synchistory_time: 5\n    reconnect_max: 2\n";
+                     pong_discard_timeout: 4\n    synchistory_time: 5\n    reconnect_max: 2\n";
 
 /// An entry of a file of nodes.
 fn entry(id: u64, node: &Node, behind: &str) -> String {
@@ -164,17 +167,17 @@ async fn request_is_run_on_the_node_behind_a_node_and_its_rows_come_home() {
         .unwrap();
     assert_eq!(words(&answer), "no route to node 99");
     // What runs two nodes away is killed there.
-    let body = json!({ "command": "sleep 60", "timeout": 70 });
+    let began = fleet.poller.path("began");
+    let line = format!("touch {}; sleep 60", began.display());
+    let body = json!({ "command": line, "timeout": 70 });
     let answer = to(&client, "COMMAND", Some(POLLER), None, body)
         .await
         .unwrap();
     let long = answer.token.unwrap();
-    let near = fleet.poller.client().await;
-    eventually("it runs", async || {
-        let answer = to(&near, "INFORMATION", None, None, json!({}))
-            .await
-            .unwrap();
-        said(answer.data.as_str())["data"]["tasks"]["running"] == 1
+    eventually("it runs", async || began.exists()).await;
+    // And its node has told so.
+    eventually("it is away", async || {
+        state(&client, REMOTE).await["away"] == 1
     })
     .await;
     let cancel = json!({ "token": long.as_str() });
@@ -280,6 +283,9 @@ enum Victim {
     RemoteCore,
     RemoteProxy,
     RemoteWhole,
+    CentralWhole,
+    /// It neither answers nor refuses for longer than the proxy waits, then goes on.
+    RemoteSilent,
 }
 
 /// Asks for commands on the remote and on the poller, half and half.
@@ -316,6 +322,16 @@ async fn strike(fleet: &mut Fleet, victim: Victim) {
             fleet.remote.kill_all();
             tokio::time::sleep(Duration::from_secs(1)).await;
             return fleet.remote.launch().await;
+        }
+        Victim::CentralWhole => {
+            fleet.central.kill_all();
+            return fleet.central.launch().await;
+        }
+        Victim::RemoteSilent => {
+            assert!(fleet.remote.signal("gorgone-core", Signal::SIGSTOP));
+            tokio::time::sleep(SILENCE + Duration::from_secs(4)).await;
+            assert!(fleet.remote.signal("gorgone-core", Signal::SIGCONT));
+            return;
         }
     };
     assert!(node.signal(program, Signal::SIGKILL), "{victim:?} is there");
@@ -390,4 +406,14 @@ async fn proxy_of_the_remote_is_killed() {
 #[tokio::test]
 async fn the_whole_remote_is_killed_and_comes_back() {
     survives(Victim::RemoteWhole).await;
+}
+
+#[tokio::test]
+async fn the_whole_central_is_killed_and_comes_back() {
+    survives(Victim::CentralWhole).await;
+}
+
+#[tokio::test]
+async fn the_remote_is_silent_for_a_while() {
+    survives(Victim::RemoteSilent).await;
 }
