@@ -5,6 +5,7 @@
     reason = "a helper that fails has failed its test"
 )]
 
+mod audit;
 mod cancel;
 mod command;
 mod completion;

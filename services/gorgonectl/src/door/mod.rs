@@ -178,7 +178,7 @@ fn is_passing(error: &anyhow::Error) -> bool {
 }
 
 /// A code 1 as an error.
-fn refused(answer: &Answer, action: &Action) -> anyhow::Error {
+pub(crate) fn refused(answer: &Answer, action: &Action) -> anyhow::Error {
     match answer.refusal(action) {
         Some((words, Why::Busy | Why::Unavailable)) => Passing(words).into(),
         _ => anyhow!(words(answer)),

@@ -1,5 +1,6 @@
 //! The verbs, one file each. A new one is a file with its `Args` and `run`, and two lines here.
 
+mod audit;
 mod cancel;
 mod command;
 mod completion;
@@ -29,6 +30,7 @@ pub(crate) enum Verb {
     Status,
     /// The nodes that the server knows, and whether they answer
     Nodes,
+    Audit(audit::Args),
     Request(request::Args),
     /// Make keys and look at them
     #[command(subcommand)]
@@ -53,6 +55,7 @@ impl Verb {
             Self::Cancel(args) => cancel::run(context, args).await,
             Self::Status => status::run(context).await,
             Self::Nodes => nodes::run(context).await,
+            Self::Audit(args) => audit::run(context, args).await,
             Self::Request(args) => request::run(context, args).await,
             Self::Keys(verb) => keys::run(context, &verb),
             Self::Config(verb) => config::run(context, &verb),
