@@ -44,7 +44,7 @@ enum Step {
     End,
 }
 
-fn commands(crowd: &mut Crowd, clients: usize, span: Duration) -> Sample {
+pub(crate) fn commands(crowd: &mut Crowd, clients: usize, span: Duration) -> Sample {
     let mut steps = vec![Step::Idle; clients];
     crowd.work(span, |client, answer| {
         let step = std::mem::replace(&mut steps[client], Step::Idle);

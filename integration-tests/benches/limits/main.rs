@@ -14,6 +14,7 @@
 mod commands;
 mod crowd;
 mod handshakes;
+mod http;
 mod life;
 mod process;
 mod requests;
@@ -35,6 +36,9 @@ fn main() {
     }
     if wanted("commands") {
         commands::run();
+    }
+    if wanted("http") {
+        http::run();
     }
     if wanted("handshakes") {
         handshakes::run();

@@ -12,8 +12,18 @@ use nix::unistd::Pid;
 /// A folder with keys and a configuration whose limits do not slow a measurement down.
 /// Nothing runs in it.
 pub(crate) fn node() -> Node {
+    stopped(None)
+}
+
+/// The same with an HTTP door.
+pub(crate) fn http_node() -> Node {
+    stopped(Some("    requests_per_second: 0".to_owned()))
+}
+
+fn stopped(http: Option<String>) -> Node {
     let options = NodeOptions {
         core: "  handshake_rate: 100000\n  max_tasks: 10000000\n".to_owned(),
+        http,
         ..NodeOptions::default()
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
