@@ -12,6 +12,7 @@ use std::time::Duration;
 use gorgone_client::Client;
 use gorgone_client::module::{Module, ModuleOptions};
 use gorgone_crypto::PrivateKey;
+use gorgone_integration_tests::http::{Http, request};
 use gorgone_integration_tests::{
     Node, NodeOptions, accepted, ask, ended, eventually, keys, run, said, token,
 };
@@ -240,6 +241,27 @@ async fn user_behind_a_module_is_who_asked() {
         assert_eq!((row.door, row.who.as_str()), (Door::Http, who));
         assert_eq!(row.from.as_deref(), from);
     }
+}
+
+#[tokio::test]
+async fn user_of_the_http_door_is_who_asked() {
+    let node = Node::start_with(NodeOptions {
+        http: Some("    users: [{ name: ann, token: ann-0123456789abcdef }]".to_owned()),
+        ..NodeOptions::default()
+    })
+    .await;
+    let mut door = Http::open(node.http().parse().unwrap()).await;
+    let path = "/api/core/action/command?wait=30s";
+    let body = r#"{"command":"true --password HUNTER2"}"#;
+    let text = request("POST", path, "Bearer ann-0123456789abcdef", body);
+    let answer = door.ask(&text).await.unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.head);
+    let own = token(answer.json()["token"].as_str().unwrap());
+    let row = row_of(&node.client().await, &own).await;
+    assert_eq!((row.door, row.who.as_str()), (Door::Http, "ann"));
+    assert_eq!(row.from.as_deref(), Some("127.0.0.1"));
+    assert!(row.request.contains("--password ***"), "{row:?}");
+    assert_eq!(row.end.unwrap().code, Code::Ok);
 }
 
 #[tokio::test]

@@ -132,17 +132,17 @@ impl Action {
 
     /// Whether it only tells something, and neither changes nor runs anything.
     #[must_use]
-    pub fn only_reads(&self) -> bool {
-        match self {
+    pub const fn only_reads(&self) -> bool {
+        matches!(
+            self,
             Self::ConStatus
-            | Self::GetLog
-            | Self::GetAudit
-            | Self::Ping
-            | Self::GetThumbprint
-            | Self::Information => true,
-            Self::Other(name) => &**name == "GETCRON",
-            _ => false,
-        }
+                | Self::GetLog
+                | Self::GetAudit
+                | Self::GetCron
+                | Self::Ping
+                | Self::GetThumbprint
+                | Self::Information
+        )
     }
 
     /// The name as it is written on the wire.
