@@ -29,9 +29,10 @@ const MAX_HEAD: usize = 64 * 1024;
 const MAX_STREAMS: u32 = 250;
 /// How often an HTTP/2 peer is asked whether it is still there.
 const PING: Duration = Duration::from_secs(20);
-/// After the last answer what the peer still sends is thrown away for so long, so that the
-/// answer reaches it.
+/// After the last answer what the peer still sends is thrown away for so long, and so much of it,
+/// so that the answer reaches it.
 const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 16 << 20;
 
 /// How to serve a connection.
 #[derive(Clone)]
@@ -73,7 +74,8 @@ impl Serve {
             }
         };
         match served {
-            Ok(()) => linger(connection.into_parts().io.into_inner()).await,
+            // Boxed, like all that few connections need: a future is as large as all it may become.
+            Ok(()) => Box::pin(linger(connection.into_parts().io.into_inner())).await,
             Err(error) => tracing::debug!(peer = %self.peer, %error, "a connection ended badly"),
         }
     }
@@ -184,8 +186,14 @@ impl HttpBody for Answered {
 async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
     let rest = async {
         stream.shutdown().await?;
-        let mut waste = [0; 4096];
-        while stream.read(&mut waste).await? > 0 {}
+        let mut waste = vec![0; 16 * 1024];
+        let mut left = LINGER_BYTES;
+        while left > 0 {
+            match stream.read(&mut waste).await? {
+                0 => break,
+                bytes => left = left.saturating_sub(bytes),
+            }
+        }
         Ok::<(), std::io::Error>(())
     };
     // Whichever way it ends, there is nobody to tell.

@@ -139,14 +139,14 @@ async fn serve(
         drain: service.drain,
     };
     let Some(tls) = tls else {
-        return serve.http1(stream).await;
+        return Box::pin(serve.http1(stream)).await;
     };
-    let handshake = TlsAcceptor::from(tls.current()).accept(stream);
+    let handshake = Box::pin(TlsAcceptor::from(tls.current()).accept(stream));
     match tokio::time::timeout(times.header, handshake).await {
         Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
-            serve.http2(stream).await;
+            Box::pin(serve.http2(stream)).await;
         }
-        Ok(Ok(stream)) => serve.http1(stream).await,
+        Ok(Ok(stream)) => Box::pin(serve.http1(stream)).await,
         Ok(Err(_)) | Err(_) => {
             let metrics = &service.door.metrics;
             metrics

@@ -22,8 +22,9 @@ use hyper::body::{Frame, Incoming, SizeHint};
 const SMALL: u64 = 256 * 1024;
 /// How long its arrival may take.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How long a client of HTTP/2 may go on writing after it was answered.
+/// How long a client of HTTP/2 may go on writing after it was answered, and how much.
 const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 16 << 20;
 
 /// What is left of a body when whoever had it is done with it.
 #[derive(Clone, Default)]
@@ -83,7 +84,10 @@ pub(crate) fn settle_later<B: Send + 'static>(
             && let Some(mut body) = back.lock().unwrap_or_else(PoisonError::into_inner).take()
         {
             tokio::spawn(tokio::time::timeout(LINGER, async move {
-                while let Some(Ok(_)) = body.frame().await {}
+                let mut left = LINGER_BYTES;
+                while let (Some(Ok(frame)), 1..) = (body.frame().await, left) {
+                    left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+                }
             }));
         }
         Ok(response)
