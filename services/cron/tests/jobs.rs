@@ -51,7 +51,13 @@ fn jobs_are_added_changed_shown_and_deleted() {
     expected["timespec"] = "@daily".into();
     expected["retries"] = 2.into();
     expected["source"] = "added".into();
+    expected["words"] = "every day at midnight".into();
+    expected["next"] = "2026-01-02T00:00:00Z".into();
+    expected["last"] = json!(null);
     assert_eq!(shown, json!([expected]));
+    // What was told can be sent back.
+    let change = json!({ "variables": ["a"], "content": expected });
+    assert!(world.request("UPDATECRON", &change).0);
     let next = json!({ "variables": ["a", "next"], "parameters": { "n": "2" } });
     let (_, next) = world.request("GETCRON", &next);
     let instants = json!(["2026-01-02T00:00:00Z", "2026-01-03T00:00:00Z"]);

@@ -236,21 +236,22 @@ impl Leader {
     fn update_job(&mut self, token: &Token, body: &Body) -> Result<(), Refused> {
         let id = body.id()?;
         let job = self.known(&id)?;
-        let changes = match &body.content {
-            Value::Object(changes) => changes,
+        let mut changes = match &body.content {
+            Value::Object(changes) => changes.clone(),
             Value::Array(items) => match items.as_slice() {
-                [Value::Object(changes)] => changes,
+                [Value::Object(changes)] => changes.clone(),
                 _ => return Err(Refused::new("\"content\" is the fields to change")),
             },
             _ => return Err(Refused::new("\"content\" is the fields to change")),
         };
+        changes.retain(|field, _| !show::TOLD.contains(&field.as_str()));
         let wrong = |error: DefinitionError| {
             let id = Value::from(id.as_str());
             Refused::definitions(&[(0, id, error)])
         };
         let changed = job
             .definition
-            .patched(changes, &self.rules.zones)
+            .patched(&changes, &self.rules.zones)
             .and_then(|job| self.check(&job).map(|()| job))
             .map_err(wrong)?;
         match job.source {
@@ -336,7 +337,8 @@ impl Leader {
         self.known(&id)?;
         match body.variables.get(1).map(String::as_str) {
             None => {
-                let one = self.jobs.get(&id).map(show::job);
+                let node = self.rules.node;
+                let one = self.jobs.get(&id).map(|one| show::job(one, node));
                 out.report(token.clone(), Code::Ok, one.into_iter().collect());
             }
             Some("next") => {

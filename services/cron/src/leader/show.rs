@@ -21,18 +21,36 @@ const MOST_NEXT: usize = 1_000;
 const PAST: usize = 10;
 const MOST_PAST: usize = 1_000;
 
-/// A job's definition, and where it stands.
-pub(super) fn job(job: &Job) -> Value {
+/// What is told of a job beside its definition; UPDATECRON takes no notice of it, so that what
+/// was told can be sent back.
+pub(super) const TOLD: [&str; 4] = ["source", "words", "next", "last"];
+
+/// A job's definition, where it stands, and how it does.
+pub(super) fn job(job: &Job, node: u64) -> Value {
     let mut members = job.definition.to_json();
-    let source = match job.source {
-        Source::File => "file",
-        Source::Added => "added",
-    };
-    members.insert("source".to_owned(), source.into());
+    let told = [
+        source(job),
+        job.definition.words().into(),
+        next_begins(job, node),
+        json!(job.at.last.as_ref().map(past)),
+    ];
+    members.extend(TOLD.map(str::to_owned).into_iter().zip(told));
     if job.setting.is_some() {
         members.insert("suspend".to_owned(), job.rests().into());
     }
     Value::Object(members)
+}
+
+fn source(job: &Job) -> Value {
+    match job.source {
+        Source::File => "file".into(),
+        Source::Added => "added".into(),
+    }
+}
+
+/// When the next run begins: null for never, and while the job rests.
+fn next_begins(job: &Job, node: u64) -> Value {
+    json!(job.next_wake(node).map(|ms| rfc3339(ms.div_euclid(1000))))
 }
 
 /// All jobs, or a page of them.
@@ -43,7 +61,10 @@ pub(super) fn all(leader: &Leader, body: &Body) -> Result<Value, Refused> {
         .jobs
         .values()
         .filter(|job| after.is_none_or(|after| job.id().as_str() > after));
-    let shown: Vec<Value> = jobs.take(limit.unwrap_or(usize::MAX)).map(job).collect();
+    let shown: Vec<Value> = jobs
+        .take(limit.unwrap_or(usize::MAX))
+        .map(|one| job(one, leader.rules.node))
+        .collect();
     let data = Value::from(shown);
     if data.to_string().len() > BYTES {
         return Err(Refused::new(
@@ -81,7 +102,6 @@ pub(super) fn status(
 ) -> Result<(), Refused> {
     let most = body.number("runs")?.unwrap_or(PAST).min(MOST_PAST);
     let job = leader.known(id)?;
-    let next = job.next_wake(leader.rules.node);
     let running: Vec<Value> = job
         .runs
         .iter()
@@ -99,11 +119,11 @@ pub(super) fn status(
         .collect();
     let about = json!({
         "id": id.as_str(),
-        "source": match job.source { Source::File => "file", Source::Added => "added" },
+        "source": source(job),
         "timespec": job.definition.timespec.as_str(),
         "timezone": job.definition.zone().name(),
         "suspended": job.rests(),
-        "next": next.map(|ms| rfc3339(ms.div_euclid(1000))),
+        "next": next_begins(job, leader.rules.node),
         "last": job.at.last.as_ref().map(past),
         "skipped": job.at.skipped.as_ref().map(|skipped| json!({
             "scheduled": rfc3339(skipped.scheduled), "reason": skipped.reason,
