@@ -10,6 +10,7 @@ mod cancel;
 mod command;
 mod completion;
 mod config;
+mod cron;
 mod engine;
 mod errors;
 mod http;

@@ -43,18 +43,40 @@ impl std::str::FromStr for PointArg {
     }
 }
 
+/// A point in time that may lie ahead: as [`PointArg`], but an age is none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct MomentArg(pub(crate) i64);
+
+impl std::str::FromStr for MomentArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        moment(text.trim(), &Zoned::now()).map(Self).ok_or_else(|| {
+            format!("'{text}' is no time; write '2027-01-31 08:00' or seconds since 1970")
+        })
+    }
+}
+
 /// Reads a point in time: seconds since 1970, an age (`90s`, `15m`, `1h30m`, `7d`, `2w`),
 /// `today`, `yesterday`, a time of today, a date, a date and time, or RFC 3339.
 fn parse(text: &str, now: &Zoned) -> Result<i64, String> {
     let text = text.trim();
+    let age = || Some(now.timestamp().as_second().saturating_sub(age(text)?));
+    moment(text, now).or_else(age).ok_or_else(|| {
+        format!(
+            "'{text}' is no time; write an age such as 15m or 2h, a time such as 14:30, \
+             '2026-11-03 14:30' or today, or seconds since 1970"
+        )
+    })
+}
+
+/// The same without an age.
+fn moment(text: &str, now: &Zoned) -> Option<i64> {
     if let Ok(seconds) = text.parse() {
-        return Ok(seconds);
-    }
-    if let Some(age) = age(text) {
-        return Ok(now.timestamp().as_second().saturating_sub(age));
+        return Some(seconds);
     }
     if let Ok(time) = text.parse::<Timestamp>() {
-        return Ok(time.as_second());
+        return Some(time.as_second());
     }
     let clock = |text: &str| {
         ["%H:%M:%S", "%H:%M"]
@@ -73,12 +95,7 @@ fn parse(text: &str, now: &Zoned) -> Result<i64, String> {
                 .or_else(|| date(text).map(midnight)),
         },
     };
-    at.and_then(|at| place(at, now)).ok_or_else(|| {
-        format!(
-            "'{text}' is no time; write an age such as 15m or 2h, a time such as 14:30, \
-             '2026-11-03 14:30' or today, or seconds since 1970"
-        )
-    })
+    place(at?, now)
 }
 
 /// The wall clock's time where `now` was read. Of an hour that comes twice the first is meant.

@@ -5,6 +5,7 @@ mod cancel;
 mod command;
 mod completion;
 mod config;
+mod cron;
 mod engine;
 mod keys;
 mod log;
@@ -31,6 +32,9 @@ pub(crate) enum Verb {
     /// The nodes that the server knows, and whether they answer
     Nodes,
     Audit(audit::Args),
+    /// Jobs that run at given times: list, add, change, run, pause
+    #[command(subcommand)]
+    Cron(Box<cron::Verb>),
     Request(request::Args),
     /// Make keys and look at them
     #[command(subcommand)]
@@ -56,6 +60,7 @@ impl Verb {
             Self::Status => status::run(context).await,
             Self::Nodes => nodes::run(context).await,
             Self::Audit(args) => audit::run(context, args).await,
+            Self::Cron(verb) => cron::run(context, *verb).await,
             Self::Request(args) => request::run(context, args).await,
             Self::Keys(verb) => keys::run(context, &verb),
             Self::Config(verb) => config::run(context, &verb),
