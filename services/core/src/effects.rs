@@ -12,7 +12,7 @@ use crate::core::Core;
 
 /// Parents are told of new rows this long after the first of them: whoever comes for it finds
 /// those, too, that follow at once, such as the last row of a short command.
-const NOTICE: Duration = Duration::from_millis(25);
+const NOTICE: Duration = Duration::from_millis(5);
 
 impl Core {
     /// Does everything that is wanted by now.
