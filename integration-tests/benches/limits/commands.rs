@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use gorgone_protocol::request::log::{self, GetLog};
-use gorgone_protocol::{Action, Data, Dialect, Message, Status, Token};
+use gorgone_protocol::{Action, Data, Dialect, Message, Status, Target, Token};
 
 use crate::crowd::{Crowd, token};
 use crate::process::{self, Process};
@@ -20,7 +20,7 @@ pub(crate) fn run() {
         let gorgoned = Process::start("gorgoned", &node);
         let mut crowd = Crowd::with_sessions(&node.endpoint(), clients);
         let [spawned, ours] = Sample::best([&mut |span| spawning(threads, span), &mut |span| {
-            commands(&mut crowd, clients, span)
+            commands(&mut crowd, clients, &Target::Here, span)
         }]);
         gorgoned.stop();
         println!(
@@ -44,7 +44,13 @@ enum Step {
     End,
 }
 
-pub(crate) fn commands(crowd: &mut Crowd, clients: usize, span: Duration) -> Sample {
+/// Has commands done by a node for so long, so many at a time.
+pub(crate) fn commands(
+    crowd: &mut Crowd,
+    clients: usize,
+    target: &Target,
+    span: Duration,
+) -> Sample {
     let mut steps = vec![Step::Idle; clients];
     crowd.work(span, |client, answer| {
         let step = std::mem::replace(&mut steps[client], Step::Idle);
@@ -63,7 +69,10 @@ pub(crate) fn commands(crowd: &mut Crowd, clients: usize, span: Duration) -> Sam
                 let token = token();
                 steps[client] = Step::Ack(token.clone());
                 let body = Data::parse(r#"{"command":"true"}"#).unwrap();
-                Some(Message::new(Action::Command, Some(token), body))
+                Some(Message {
+                    target: target.clone(),
+                    ..Message::new(Action::Command, Some(token), body)
+                })
             }
         }
     })

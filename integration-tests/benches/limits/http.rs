@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use gorgone_integration_tests::http::{Http, request};
 use gorgone_integration_tests::{HTTP_CREDENTIALS, Node};
-use gorgone_protocol::{Action, Data, Message};
+use gorgone_protocol::{Action, Data, Message, Target};
 use tokio::runtime::Runtime;
 
 use crate::commands;
@@ -50,7 +50,7 @@ pub(crate) fn run() {
         let mut clients = Crowd::with_sessions(&node.endpoint(), connections);
         let door = Door::open(http_address(&node), connections);
         let [zeromq, ours] = Sample::best([
-            &mut |span| commands::commands(&mut clients, connections, span),
+            &mut |span| commands::commands(&mut clients, connections, &Target::Here, span),
             &mut |span| door.work(&command(), span),
         ]);
         report(connections, &ours, &[("the ZeroMQ door", &zeromq)]);

@@ -16,6 +16,7 @@ mod crowd;
 mod handshakes;
 mod http;
 mod life;
+mod nodes;
 mod process;
 mod requests;
 mod sample;
@@ -45,6 +46,9 @@ fn main() {
     }
     if wanted("life") {
         life::run();
+    }
+    if wanted("nodes") {
+        nodes::run();
     }
 }
 
