@@ -551,3 +551,84 @@ async fn peers_that_dawdle_or_ask_too_often_are_ended_and_others_notice_nothing(
         refused.head
     );
 }
+
+/// Sends a command under a token of its own until it is accepted, whoever is killed meanwhile.
+async fn accepted(address: std::net::SocketAddr, token: &str, command: &str) {
+    let body = json!({ "action": "COMMAND", "token": token, "data": { "command": command } });
+    let text = request("POST", "/api/requests", HTTP_CREDENTIALS, &body.to_string());
+    for _ in 0..600 {
+        let mut connection = Http::open(address).await;
+        // No answer, and one that says so, are the same: it is said again.
+        if let Ok(answer) = connection.ask(&text).await {
+            if answer.status == 200 {
+                return;
+            }
+            assert_eq!(answer.status, 503, "{:?}", answer.json());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{token} is never accepted");
+}
+
+/// 1,000 commands over HTTP, and the door, core and the door again killed under them: every token
+/// ends once, and no command runs twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thousand_commands_over_http_end_once_whoever_is_killed() {
+    const COMMANDS: usize = 1000;
+    let node = Node::start_with(NodeOptions {
+        http: Some("    requests_per_second: 0\n".to_owned()),
+        ..NodeOptions::default()
+    })
+    .await;
+    let address = node.http().parse().unwrap();
+    let ran = node.path("ran").display().to_string();
+    let senders: Vec<_> = (0..8)
+        .map(|sender| {
+            let ran = ran.clone();
+            tokio::spawn(async move {
+                for number in (sender..COMMANDS).step_by(8) {
+                    let command = format!("echo {number} >> {ran}");
+                    accepted(address, &format!("http-{number}"), &command).await;
+                }
+            })
+        })
+        .collect();
+    let lines = || {
+        let text = std::fs::read_to_string(&ran).unwrap_or_default();
+        text.lines().count()
+    };
+    for (killed, at) in [
+        ("gorgone-httpserver", COMMANDS / 10),
+        ("gorgone-core", COMMANDS / 3),
+        ("gorgone-httpserver", COMMANDS / 2),
+    ] {
+        eventually("some have run", async || lines() >= at).await;
+        assert!(node.signal(killed, Signal::SIGKILL));
+    }
+    for sender in senders {
+        sender.await.unwrap();
+    }
+    let mut ended = std::collections::BTreeMap::new();
+    for number in 0..COMMANDS {
+        let path = format!("/api/log/http-{number}?wait=60s");
+        let (status, log) = ask(&node, "GET", &path, "").await;
+        assert_eq!(status, 200, "{log}");
+        let rows = log["data"].as_array().unwrap();
+        let ends: Vec<_> = rows.iter().filter(|row| row["code"] != 0).collect();
+        assert_eq!(ends.len(), 1, "{log}");
+        *ended.entry(ends[0]["code"].as_i64()).or_insert(0) += 1;
+    }
+    let text = std::fs::read_to_string(&ran).unwrap();
+    let mut numbers: Vec<usize> = text.lines().map(|line| line.parse().unwrap()).collect();
+    numbers.sort_unstable();
+    let all = numbers.len();
+    numbers.dedup();
+    println!("{COMMANDS} commands over HTTP: ended {ended:?}, {all} ran");
+    assert_eq!(numbers.len(), all, "none ran twice");
+    assert_eq!(
+        ended.get(&Some(1)),
+        Some(&COMMANDS),
+        "neither of the two runs commands"
+    );
+    assert_eq!(all, COMMANDS);
+}

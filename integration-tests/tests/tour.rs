@@ -20,6 +20,10 @@ const SHOWN: &[(&str, &[&str])] = &[
     ("log --follow $token", &["OK", "done"]),
     ("--code ko  ", &["KO"]),
     ("cancel $token", &["killed while it ran"]),
+    ("$API/core/action/command -d", &["{\"token\":\""]),
+    ("command?wait=10s", &["Logs found", "load average"]),
+    ("$API/log?limit=2", &["\"next\":"]),
+    ("$token/stream", &["event: end", "cancelled"]),
     ("gorgonectl nodes", &["NODE", "20", "pull"]),
     ("request INFORMATION", &["\"modules\""]),
     ("--json log", &["{\"code\""]),
@@ -51,16 +55,18 @@ fn the_tour_of_the_readme_works_as_it_is_written() {
     // What stands for the repository's folder in the second terminal.
     let folder = tempfile::tempdir().unwrap();
     let local = folder.path().join("local");
-    let port = {
+    let free = || {
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         free.local_addr().unwrap().port().to_string()
     };
+    let (port, http) = (free(), free());
     let mut daemon = Terminal::open(
         160,
         50,
         &[
             ("GORGONE_LOCAL", local.to_str().unwrap()),
             ("GORGONE_LOCAL_PORT", &port),
+            ("GORGONE_LOCAL_HTTP", &http),
         ],
     );
     // `make run` without the building, which was done for this test already.
@@ -75,7 +81,7 @@ fn the_tour_of_the_readme_works_as_it_is_written() {
     let screen = daemon.screen();
     let exports = screen.lines().map(str::trim);
     let exports: Vec<_> = exports.filter(|line| line.starts_with("export ")).collect();
-    assert_eq!(exports.len(), 4, "{screen}");
+    assert_eq!(exports.len(), 6, "{screen}");
     for export in exports {
         tour.run(export);
     }
