@@ -414,6 +414,8 @@ fn configurations_of_the_repository_load() {
         assert!(loaded.config.core.external.is_some(), "{name}");
         assert!(loaded.config.modules.action.enable, "{name}");
     }
+    let nodes = gorgone_runtime::config::read_nodes(&folder.join("registernodes.yml"));
+    assert_eq!(nodes.unwrap_or_else(|error| panic!("{error}")).len(), 3);
 }
 
 #[test]
