@@ -257,7 +257,7 @@ impl Default for Settings {
             default_ttl: Duration::from_secs(86_400),
             max_tasks: 100_000,
             max_task_bytes: 256 << 20,
-            max_waiters: 10_000,
+            max_waiters: 50_000,
             max_modules: 1_000,
             max_nodes: 100_000,
             max_leases: 1_000,

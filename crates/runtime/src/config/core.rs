@@ -206,7 +206,7 @@ fn limits(section: &Section<'_>) -> Limits {
         max_sessions: section.count("max_sessions", 100_000, 1..=10_000_000),
         max_tasks: section.count("max_tasks", 100_000, 1..=10_000_000),
         max_task_bytes: section.count("max_task_bytes", 256 * MIB, 65_536..=u64::MAX),
-        max_waiters: section.count("max_waiters", 10_000, 1..=1_000_000),
+        max_waiters: section.count("max_waiters", 50_000, 1..=1_000_000),
         max_modules: section.count("max_modules", 1000, 1..=65_536),
         module_grace: section.seconds("module_grace", 10, 1..=3600),
         max_nodes: section.count("max_nodes", 100_000, 1..=1_000_000),
