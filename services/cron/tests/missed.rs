@@ -113,6 +113,28 @@ fn many_missed_instants_are_told_together() {
 }
 
 #[test]
+fn missed_instants_of_many_jobs_are_told_together_too() {
+    let jobs = (0..300).map(|n| {
+        let mut definition = json!({ "timespec": "* * * * *", "action": "COMMAND" });
+        definition["id"] = format!("j{n}").into();
+        job(definition)
+    });
+    let mut world = World::new(1, 1, jobs.collect());
+    world.pass_seconds(10);
+    world.kill_cron(0, 7_200_000);
+    world.pass_seconds(7_230);
+    let told = |id: &str| {
+        let rows = world.store.rows.iter();
+        let name = format!("cron:{id}:");
+        rows.filter(|row| row.token.starts_with(&name) && row.data.contains("missed"))
+            .count()
+    };
+    let all: usize = (0..300).map(|n| told(&format!("j{n}"))).sum();
+    assert!((9_000..11_000).contains(&all), "{all}");
+    assert!((0..300).all(|n| told(&format!("j{n}")) >= 1));
+}
+
+#[test]
 fn deadline_counts_from_the_time_at_which_a_run_is_due() {
     let more = json!({ "catchup": "all", "start_deadline": 700 });
     let world = away("*/10 * * * *", more, 3000, 10);

@@ -29,6 +29,18 @@ pub(crate) struct Due {
     pub(crate) begin: Vec<i64>,
 }
 
+impl Due {
+    /// Has all missed instants told together.
+    pub(crate) fn tell_together(&mut self, horizon: i64) {
+        let before = self.begin.first().copied().unwrap_or(horizon + 1);
+        let first = self.older.map(|(first, _)| first);
+        if let Some(first) = first.or(self.missed.first().copied()) {
+            self.older = Some((first, before));
+        }
+        self.missed.clear();
+    }
+}
+
 /// What is due behind `cursor`, up to and with `horizon`.
 pub(crate) fn due(job: &Definition, cursor: i64, horizon: i64) -> Due {
     let mut due = Due::default();

@@ -20,6 +20,8 @@ const QUEUED: usize = 100;
 const UNDERWAY: usize = 1_000;
 /// Runs of all jobs.
 const RUNS: usize = 100_000;
+/// Missed instants of all jobs that are told one by one, when nobody was there for long.
+const TOLD_AT_ONCE: usize = 10_000;
 
 /// What becomes of an instant.
 pub(super) enum Verdict {
@@ -32,6 +34,7 @@ pub(super) enum Verdict {
 impl Leader {
     /// Decides about all instants that are due.
     pub(super) fn fire(&mut self) {
+        self.to_tell = TOLD_AT_ONCE;
         while !self.stopping
             && self.changes.takes(self.now.monotonic)
             && let Some((at, id)) = self.calendar.first().cloned()
@@ -49,12 +52,17 @@ impl Leader {
         };
         job.wake = None;
         let horizon = job.horizon(self.rules.node, self.now.unix_ms);
+        let mut due = due(&job.definition, job.at.cursor, horizon);
+        job.at.cursor = job.at.cursor.max(horizon);
+        if due.missed.len() > self.to_tell {
+            due.tell_together(horizon);
+        }
+        self.to_tell -= due.missed.len();
         let Due {
             older,
             missed,
             begin,
-        } = due(&job.definition, job.at.cursor, horizon);
-        job.at.cursor = job.at.cursor.max(horizon);
+        } = due;
         let words = "it was due while nobody could begin it";
         if let Some((first, before)) = older {
             self.skip_all(id, (first, before), "missed", words);
@@ -266,7 +274,7 @@ impl Leader {
         let Some(job) = self.jobs.get_mut(id) else {
             return;
         };
-        tracing::info!(job = %id, scheduled = rfc3339(scheduled), reason, "did not run");
+        tracing::debug!(job = %id, scheduled = rfc3339(scheduled), reason, "did not run");
         job.at.skipped = Some(Skipped {
             scheduled,
             reason: reason.to_owned(),

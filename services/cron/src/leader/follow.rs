@@ -16,7 +16,7 @@ use serde::Deserialize;
 use super::changes::Change;
 use super::fire::seconds;
 use super::job::{Run, RunKey, Stage};
-use super::{ASKED, Again, Asked, Leader, PATIENCE, PAUSE, said};
+use super::{ASKED, Again, Asked, FOLLOWED_LATER, Leader, PATIENCE, PAUSE, said};
 use crate::instance::Outbox;
 use crate::stored::{Past, Why, at_key, past_key, run_key, text};
 
@@ -107,6 +107,16 @@ impl Leader {
         }
     }
 
+    /// What is due begins first: where thousands of runs begin in one second, asking for the ends
+    /// of some would make the others late.
+    pub(super) fn follow_next(&mut self, out: &mut Outbox) {
+        while (self.to_ask.is_empty() || self.to_follow.len() > FOLLOWED_LATER)
+            && let Some(key) = self.to_follow.pop_front()
+        {
+            self.follow(&key, out);
+        }
+    }
+
     pub(super) fn run_answered(
         &mut self,
         key: &RunKey,
@@ -122,7 +132,7 @@ impl Leader {
             Ok(answer) if answer.status == Status::Ok => {
                 run.accepted = true;
                 self.is_underway(key, out);
-                self.follow(key, out);
+                self.to_follow.push_back(key.clone());
             }
             Ok(answer) if !is_for_now(answer) => {
                 let end = End {

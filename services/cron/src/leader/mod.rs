@@ -38,6 +38,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_secs(1);
 /// Runs that core is asked for at one time.
 const ASKED: usize = 256;
+/// Runs that are followed later, since others wait to begin.
+const FOLLOWED_LATER: usize = 20_000;
 /// Cursors further ahead of the clock than this, in seconds, are a clock that was put right.
 const SET_BACK: i64 = 3 * 3600;
 
@@ -68,6 +70,10 @@ pub(crate) struct Leader {
     to_ask: VecDeque<RunKey>,
     /// How many runs core is being asked for.
     asking: usize,
+    /// Runs whose end is asked for once nothing waits to begin.
+    to_follow: VecDeque<RunKey>,
+    /// Missed instants that may be told one by one yet.
+    to_tell: usize,
     stopping: bool,
     fenced: bool,
 }
@@ -115,6 +121,8 @@ impl Leader {
             next_pause: 0,
             to_ask: VecDeque::new(),
             asking: 0,
+            to_follow: VecDeque::new(),
+            to_tell: 0,
             stopping: false,
             fenced: false,
         }
@@ -132,6 +140,7 @@ impl Leader {
         }
         self.fire();
         self.ask_for_runs(out);
+        self.follow_next(out);
         self.write(out);
     }
 
