@@ -9,6 +9,7 @@ pub mod http;
 mod keys;
 mod node;
 mod python;
+mod runner;
 mod terminal;
 
 pub use crowd::Crowd;
@@ -16,4 +17,5 @@ pub use history::{History, accepted, ask, ended, run, run_line, said, token};
 pub use keys::{Keys, keys};
 pub use node::{HTTP_CREDENTIALS, Node, NodeOptions, eventually};
 pub use python::{python, spawn_python, venv};
+pub use runner::{Runner, Started};
 pub use terminal::Terminal;

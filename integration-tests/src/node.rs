@@ -208,6 +208,35 @@ impl Node {
         Command::new(binary(name))
     }
 
+    /// Starts one more instance of a service, with these settings beside the node's own. Whoever
+    /// starts it waits for its end, too.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    #[expect(
+        clippy::expect_used,
+        reason = "a service that does not start has failed the test"
+    )]
+    pub fn instance(&self, program: &str, settings: &[&str]) -> Child {
+        let log = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.path("log"))
+            .expect("a log");
+        let mut command = Self::program(program);
+        command.arg("--config").arg(self.path("gorgoned.yml"));
+        for setting in settings {
+            command.args(["--set", setting]);
+        }
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("the service starts ('make unit' builds it)")
+    }
+
     /// gorgonectl, told how to reach this node.
     #[must_use]
     pub fn ctl(&self, args: &[&str]) -> Command {
@@ -333,6 +362,7 @@ impl Node {
         let names = [
             "gorgone-core",
             "gorgone-action",
+            "gorgone-cron",
             "gorgone-proxy",
             "gorgone-httpserver",
             "gorgoned",
