@@ -67,6 +67,7 @@ fn the_tour_of_the_readme_works_as_it_is_written() {
             ("GORGONE_LOCAL", local.to_str().unwrap()),
             ("GORGONE_LOCAL_PORT", &port),
             ("GORGONE_LOCAL_HTTP", &http),
+            ("GORGONE_LOCAL_METRICS", "0"),
         ],
     );
     // `make run` without the building, which was done for this test already.
