@@ -420,27 +420,20 @@ impl Router {
         self.out.write(Record::Finish(row), after);
     }
 
-    /// A row about a task that has not ended.
+    /// A module's row about a task that has not ended.
     pub(crate) fn row_of_task(&mut self, from: Origin, ack: Token, token: &Token, row: NewRow) {
         let Some(entry) = self.ledger.get_mut(token) else {
             return;
         };
-        let sender = match &from {
-            Origin::Module(identity) => Some(identity.to_text()),
-            Origin::Client(_) => None,
-        };
+        let sender = from.to_text();
         // Also who had it before, as long as nobody else has it.
         let by_runner = entry
             .runner()
             .or(entry.last_runner.as_ref())
-            .is_some_and(|runner| Some(&runner.instance) == sender.as_ref());
+            .is_some_and(|runner| runner.instance == sender);
         if !by_runner {
-            if sender.is_some() {
-                // It ran it in an earlier life of things; its word is not needed any more.
-                return self.acknowledge((from, ack), "the token is not yours any more");
-            }
-            let words = "the token belongs to a request that is running";
-            return self.refuse(from, Some(ack), words);
+            // It ran it in an earlier life of things; its word is not needed any more.
+            return self.acknowledge((from, ack), "the token is not yours any more");
         }
         if !row.code.is_terminal() {
             if let TaskState::Sent(runner) = &entry.task.state {

@@ -63,7 +63,14 @@ impl Router {
         }
     }
 
-    pub(crate) fn put_log(&mut self, from: Origin, token: Token, data: &Data, dialect: Dialect) {
+    /// `by_module`: a module speaks for itself, and not for a caller at its door.
+    pub(crate) fn put_log(
+        &mut self,
+        from: Origin,
+        token: Token,
+        data: &Data,
+        (dialect, by_module): (Dialect, bool),
+    ) {
         let put = match PutLog::decode(data, dialect) {
             Ok(put) => put,
             Err(error) => {
@@ -77,14 +84,19 @@ impl Router {
             etime: put.etime.unwrap_or(self.now.unix()),
             ctime: self.now.unix(),
             data: put.data,
-            sequence: put.sequence,
+            // Only whoever runs a task numbers its rows.
+            sequence: put.sequence.filter(|_| by_module),
             token: text,
         };
         let subject = Token::parse(&row.token).ok();
         let live = subject.filter(|subject| self.ledger.get(subject).is_some());
         match live {
+            Some(_) if !by_module => {
+                let words = "the token belongs to a request that is running";
+                self.refuse(from, Some(token), words);
+            }
             Some(subject) => self.row_of_task(from, token, &subject, row),
-            None if row.sequence.is_some() && matches!(from, Origin::Module(_)) => {
+            None if row.sequence.is_some() => {
                 // The task has ended meanwhile; nothing may follow its terminal row.
                 self.acknowledge((from, token), "the token has ended");
             }

@@ -296,7 +296,7 @@ impl Router {
             }
             Action::GetLog => self.get_log(from, token, &message.data, dialect),
             Action::GetAudit => self.get_audit(from, token, &message.data),
-            Action::PutLog => self.put_log(from, token, &message.data, dialect),
+            Action::PutLog => self.put_log(from, token, &message.data, (dialect, by_module)),
             Action::RegisterNodes => self.register_nodes(from, token, &message.data),
             Action::UnregisterNodes => self.unregister_nodes(from, token, &message.data),
             Action::Cancel => self.cancel(from, token, &message.data, fresh),

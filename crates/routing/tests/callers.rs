@@ -16,7 +16,7 @@ use gorgone_protocol::request::audit::Door;
 use gorgone_protocol::{
     Action, Data, Grant, GrantedActions, GrantedNodes, Identity, Message, Rights, Status, Target,
 };
-use gorgone_routing::{Caller, Credential, Origin};
+use gorgone_routing::{Caller, Credential, Origin, Record};
 
 /// Somebody who may ask for COMMAND here and GETLOG everywhere.
 fn caller(door: Door) -> Caller {
@@ -163,5 +163,39 @@ fn module_does_not_lend_a_caller_its_own_standing() {
         desk.stored();
         let words = desk.answer_to("web").1;
         assert_eq!(words, format!("action '{action}' is not known"));
+    }
+}
+
+#[test]
+fn row_that_a_caller_numbers_is_stored_and_one_of_a_running_request_is_refused_at_either_door() {
+    for door in [Door::Zeromq, Door::Http] {
+        let mut desk = Desk::new();
+        let everything = Caller {
+            credential: Arc::new(Credential {
+                door,
+                name: "root".into(),
+                rights: Rights::everything(),
+            }),
+            from: None,
+        };
+        let peer = Identity::new(b"peer");
+        let puts = |desk: &mut Desk, subject: &str| {
+            let from = match door {
+                Door::Zeromq => Origin::Client(peer.clone()),
+                Door::Http => Origin::Module(peer.clone()),
+            };
+            let body = format!(r#"{{"code":0,"token":"{subject}","data":{{}},"sequence":7}}"#);
+            let message = Message::new(Action::PutLog, None, Data::parse(&body).unwrap());
+            desk.says_for(from, message, Some(everything.clone()));
+            desk.stored();
+            desk.answer_to("peer")
+        };
+        let note = puts(&mut desk, "a-note");
+        assert_eq!(note, (Status::Ok, "message inserted".to_owned()));
+        let stored = |record: &Record| matches!(record, Record::Put(row) if row.token == "a-note");
+        assert!(desk.records.iter().any(stored), "{door:?}");
+        desk.command("runs");
+        desk.stored();
+        assert_eq!(puts(&mut desk, "runs").0, Status::Nok, "{door:?}");
     }
 }
