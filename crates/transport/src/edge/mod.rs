@@ -24,8 +24,9 @@
 //!
 //! - A frame above [`Tuning::max_frame`] ends its connection before memory is taken for it.
 //! - A connection above [`BindOptions::max_connections`] is closed as soon as it is accepted.
-//! - A peer that does not read holds at most [`Tuning::send_queue`] messages; a sender that is
-//!   read too slowly is held back by TCP after [`Tuning::receive_queue`].
+//! - A peer that does not read holds at most [`Tuning::send_queue`] messages and
+//!   [`Tuning::send_bytes`]; a sender that is read too slowly is held back by TCP after
+//!   [`Tuning::receive_queue`].
 //! - Known and left to libzmq: it keeps the parts of an unfinished message without a limit of
 //!   their own, and what a connection that is left aside had sent until the socket closes.
 
@@ -33,6 +34,7 @@ mod connections;
 mod dealer;
 mod monitor;
 mod router;
+mod waiting;
 mod wire;
 
 use std::net::{Ipv4Addr, ToSocketAddrs};
@@ -55,6 +57,9 @@ pub struct Tuning {
     pub max_frame: usize,
     /// Most messages that wait for one peer.
     pub send_queue: usize,
+    /// Most bytes that wait for one peer of a ROUTER. A single message may always wait, and libzmq
+    /// has a few more.
+    pub send_bytes: usize,
     /// Most messages of one peer that wait to be taken from it.
     pub receive_queue: usize,
     /// How long a connection may take for its ZMTP handshake.
@@ -76,6 +81,7 @@ impl Default for Tuning {
         Self {
             max_frame: 16 * 1024 * 1024,
             send_queue: 1000,
+            send_bytes: 16 * 1024 * 1024,
             receive_queue: 100,
             handshake: Duration::from_secs(10),
             heartbeat: Duration::from_secs(10),
