@@ -385,7 +385,7 @@ async fn peer_that_never_reads_stops_nobody() {
             let answer = ask(&honest, "PUTLOG", None, Data::from_value(&body)).await;
             assert_eq!(answer.unwrap().status, Status::Ok);
         }
-        // A gigabyte of answers that nobody takes.
+        // It asks for a gigabyte, and takes none of it.
         let frame = pair.1.seal("[GETLOG] [] [] {\"token\":\"large\"}").unwrap();
         for _ in 0..1000 {
             pair.0.says(frame.clone()).await;

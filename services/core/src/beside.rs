@@ -1,7 +1,6 @@
 //! What runs beside the loop and comes back as an event: writes and reads of the store.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::pin::Pin;
 
 use gorgone_protocol::request::nodes::NodeDefinition;
 use gorgone_protocol::request::{audit, cancel, log};
@@ -15,8 +14,7 @@ use gorgone_store::{Change, Filter, Store, TaskStatus};
 use serde_json::json;
 use tokio::sync::mpsc;
 
-/// How many readings of the history may wait for their turn.
-const MAX_QUERIES: usize = 1024;
+use crate::readings::Readings;
 
 /// What came back.
 pub(crate) enum Done {
@@ -27,6 +25,8 @@ pub(crate) enum Done {
         answer: Option<Answer>,
         waiter: Option<WaiterId>,
     },
+    /// A reading has come to its end: the next one can begin.
+    ReaderFree,
     Hello(JobId, HelloOutcome),
     /// What the file of nodes lists.
     FileOfNodes(Vec<NodeDefinition>),
@@ -39,7 +39,7 @@ pub(crate) type DoneSender = mpsc::UnboundedSender<Done>;
 pub(crate) struct Beside {
     pub(crate) store: Store,
     pub(crate) done: DoneSender,
-    queries: Arc<AtomicUsize>,
+    readings: Readings<Reading>,
     node: NodeId,
     getlog_limit: u32,
 }
@@ -50,7 +50,7 @@ impl Beside {
         let beside = Self {
             store,
             done,
-            queries: Arc::default(),
+            readings: Readings::default(),
             node: config.core.id,
             getlog_limit: u32::try_from(config.core.limits.getlog_limit).unwrap_or(u32::MAX),
         };
@@ -84,19 +84,14 @@ impl Beside {
         });
     }
 
-    pub(crate) fn query(&self, query: Query, dialect: Dialect) {
-        let Some(turn) = self.turn() else {
-            let words = "too many readings of the history wait; try again later";
-            let answer = Answer::busy(Some(query.token), words);
-            return self.read(query.to, Some(answer), query.waiter);
-        };
-        let (store, done) = (self.store.clone(), self.done.clone());
-        let (node, limit) = (self.node, self.getlog_limit);
-        tokio::spawn(async move {
+    pub(crate) fn query(&mut self, query: Query, dialect: Dialect) {
+        let (store, node, limit) = (self.store.clone(), self.node, self.getlog_limit);
+        let (token, waiter) = (query.token.clone(), query.waiter);
+        let read = async move {
             let mut filter = Filter::from_getlog(&query.filter, node);
             filter.limit = filter.limit.min(limit);
-            let answer = match store.history(&filter).await {
-                Ok(page) if page.rows.is_empty() && query.waiter.is_some() => None,
+            match store.history(&filter).await {
+                Ok(page) if page.rows.is_empty() && waiter.is_some() => None,
                 Ok(page) => {
                     let page = log::Page {
                         rows: page.rows,
@@ -106,67 +101,43 @@ impl Beside {
                     Some(log::answer(Some(query.token), node, &page, dialect))
                 }
                 Err(error) => Some(unreadable(query.token, &error)),
-            };
-            drop(turn);
-            let _ = done.send(Done::Read {
-                to: query.to,
-                answer,
-                waiter: query.waiter,
-            });
-        });
+            }
+        };
+        self.read(query.to, token, waiter, read);
     }
 
     /// Reads rows of the audit.
-    pub(crate) fn read_audit(&self, query: AuditQuery, dialect: Dialect) {
-        let Some(turn) = self.turn() else {
-            let words = "too many readings wait; try again later";
-            return self.read(query.to, Some(Answer::busy(Some(query.token), words)), None);
-        };
-        let (store, done, node) = (self.store.clone(), self.done.clone(), self.node);
-        tokio::spawn(async move {
-            let answer = match store.audit(&query.filter).await {
+    pub(crate) fn read_audit(&mut self, query: AuditQuery, dialect: Dialect) {
+        let (store, node) = (self.store.clone(), self.node);
+        let token = query.token.clone();
+        let read = async move {
+            Some(match store.audit(&query.filter).await {
                 Ok(page) => audit::answer(Some(query.token), node, page, dialect),
                 Err(error) => unreadable(query.token, &error),
-            };
-            drop(turn);
-            let _ = done.send(Done::Read {
-                to: query.to,
-                answer: Some(answer),
-                waiter: None,
-            });
-        });
+            })
+        };
+        self.read(query.to, token, None, read);
     }
 
     /// Reads what a module keeps.
-    pub(crate) fn read_state(&self, query: StateQuery) {
-        let Some(turn) = self.turn() else {
-            let words = "too many readings wait; try again later";
-            return self.read(query.to, Some(Answer::busy(Some(query.token), words)), None);
-        };
-        let (store, done) = (self.store.clone(), self.done.clone());
-        tokio::spawn(async move {
-            let answer = match store.state(&query.keys).await {
+    pub(crate) fn read_state(&mut self, query: StateQuery) {
+        let store = self.store.clone();
+        let token = query.token.clone();
+        let read = async move {
+            Some(match store.state(&query.keys).await {
                 Ok(page) => page.answer(query.token),
                 Err(error) => unreadable(query.token, &error),
-            };
-            drop(turn);
-            let _ = done.send(Done::Read {
-                to: query.to,
-                answer: Some(answer),
-                waiter: None,
-            });
-        });
+            })
+        };
+        self.read(query.to, token, None, read);
     }
 
     /// Answers the cancellation of a token that is not alive.
-    pub(crate) fn cancel_lookup(&self, to: Origin, token: Token, subject: Token) {
-        let Some(turn) = self.turn() else {
-            let words = "too many readings of the history wait; try again later";
-            return self.read(to, Some(Answer::busy(Some(token), words)), None);
-        };
-        let (store, done) = (self.store.clone(), self.done.clone());
-        tokio::spawn(async move {
-            let answer = match store.task(&subject).await {
+    pub(crate) fn cancel_lookup(&mut self, to: Origin, token: Token, subject: Token) {
+        let store = self.store.clone();
+        let asked = token.clone();
+        let read = async move {
+            Some(match store.task(&subject).await {
                 Ok(Some(TaskStatus::Finished { .. })) => {
                     cancel::over(Some(token), "it was already over")
                 }
@@ -176,34 +147,64 @@ impl Beside {
                 }
                 Ok(None) => cancel::unknown(Some(token)),
                 Err(error) => unreadable(token, &error),
-            };
-            drop(turn);
-            let _ = done.send(Done::Read {
-                to,
-                answer: Some(answer),
-                waiter: None,
+            })
+        };
+        self.read(to, asked, None, read);
+    }
+
+    /// Has something read when it is the asker's turn, or answers that there is no room.
+    fn read(
+        &mut self,
+        to: Origin,
+        token: Token,
+        waiter: Option<WaiterId>,
+        read: impl Future<Output = Option<Answer>> + Send + 'static,
+    ) {
+        let reading = Reading {
+            to: to.clone(),
+            waiter,
+            answer: Box::pin(read),
+        };
+        if self.readings.push(to.clone(), reading).is_err() {
+            let words = "too many readings of the history wait; try again later";
+            let answer = Some(Answer::busy(Some(token), words));
+            let _ = self.done.send(Done::Read { to, answer, waiter });
+        }
+        self.start_readings();
+    }
+
+    /// See [`Done::ReaderFree`].
+    pub(crate) fn reader_free(&mut self) {
+        self.readings.finished();
+        self.start_readings();
+    }
+
+    fn start_readings(&mut self) {
+        while let Some(Reading { to, waiter, answer }) = self.readings.next() {
+            let under_way = UnderWay(self.done.clone());
+            tokio::spawn(async move {
+                let answer = answer.await;
+                // An error is a loop that has ended.
+                let _ = under_way.0.send(Done::Read { to, answer, waiter });
             });
-        });
-    }
-
-    fn read(&self, to: Origin, answer: Option<Answer>, waiter: Option<WaiterId>) {
-        let _ = self.done.send(Done::Read { to, answer, waiter });
-    }
-
-    fn turn(&self) -> Option<Turn> {
-        let under_way = self.queries.fetch_add(1, Ordering::AcqRel);
-        let turn = Turn(Arc::clone(&self.queries));
-        (under_way < MAX_QUERIES).then_some(turn)
+        }
     }
 }
 
-/// One reading that is under way.
-struct Turn(Arc<AtomicUsize>);
+/// A reading that was begun; when it is dropped, however that comes, the next one can begin.
+struct UnderWay(DoneSender);
 
-impl Drop for Turn {
+impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        let _ = self.0.send(Done::ReaderFree);
     }
+}
+
+/// Something that is to be read, and for whom.
+struct Reading {
+    to: Origin,
+    waiter: Option<WaiterId>,
+    answer: Pin<Box<dyn Future<Output = Option<Answer>> + Send>>,
 }
 
 fn unreadable(token: Token, error: &gorgone_store::Error) -> Answer {

@@ -195,6 +195,7 @@ impl Core {
                         .handle(Event::QueryDone { waiter, answered }, now);
                 }
             }
+            Input::Done(Done::ReaderFree) => self.beside.reader_free(),
             Input::Done(Done::FileOfNodes(nodes)) => {
                 self.router.handle(Event::FileOfNodes(nodes), now);
             }

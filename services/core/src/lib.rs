@@ -18,5 +18,6 @@ mod effects;
 mod handshakes;
 mod housekeeping;
 mod nodes_file;
+mod readings;
 
 pub use crate::core::Core;
