@@ -20,7 +20,7 @@ use gorgone_protocol::request::node_state::NodeState;
 use gorgone_protocol::request::nodes::NodeKind;
 use gorgone_protocol::request::owned::OwnedNodes;
 use gorgone_protocol::{
-    Action, Answer, Data, Dialect, Headers, Message, NodeId, Token, encode, encode_answer,
+    Action, Answer, Data, Dialect, Errand, Headers, Message, Token, encode, encode_answer,
 };
 use tokio::sync::mpsc;
 
@@ -36,21 +36,6 @@ pub enum CarrierEvent {
     Nodes(OwnedNodes),
     /// Something for a node.
     Errand(Errand),
-}
-
-/// A message that is to be brought to a node.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Errand {
-    /// The node whose connection it goes over.
-    pub via: NodeId,
-    /// The key of its answer, and of a task's rows.
-    pub token: Token,
-    /// What to send: its target is that node, or one behind it.
-    pub message: Message,
-    /// Which hand-over of a task this is. None for a question, which is to be answered.
-    pub attempt: Option<u32>,
-    /// When a task must not be sent any more, milliseconds since 1970.
-    pub expires: Option<i64>,
 }
 
 /// What core hands over to a module that carries.

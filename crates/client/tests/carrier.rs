@@ -7,8 +7,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use gorgone_client::carrier::{Carrier, CarrierEvent, Errand};
+use gorgone_client::carrier::{Carrier, CarrierEvent};
 use gorgone_client::module::{Module, ModuleOptions};
+use gorgone_protocol::Errand;
 use gorgone_protocol::request::carried::{Carried, Outcome};
 use gorgone_protocol::request::nodes::NodeKind;
 use gorgone_protocol::request::ready::Ready;

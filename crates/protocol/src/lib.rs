@@ -16,6 +16,7 @@ mod codec;
 mod data;
 mod dialect;
 mod endpoint;
+mod errand;
 mod headers;
 mod message;
 mod name;
@@ -31,6 +32,7 @@ pub use codec::{DecodeError, decode, decode_answer, encode, encode_answer, peek_
 pub use data::{Data, DataError};
 pub use dialect::Dialect;
 pub use endpoint::Endpoint;
+pub use errand::Errand;
 pub use headers::Headers;
 pub use message::{Message, Target};
 pub use name::{Identity, InvalidName, NodeId, Thumbprint, Token};

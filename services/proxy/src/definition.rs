@@ -10,8 +10,8 @@ use gorgone_protocol::request::nodes::NodeDefinition;
 use gorgone_protocol::{Dialect, Endpoint, Identity, NodeId, Thumbprint};
 use serde_json::Value;
 
-use crate::node::Setup;
 use crate::pins::Pins;
+use gorgone_carriage::Setup;
 
 /// Where a node listens whose definition does not say so.
 const PORT: u16 = 5556;

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gorgone_client::Asker;
-use gorgone_client::carrier::{CarrierEvent, Errand, Teller};
+use gorgone_client::carrier::{CarrierEvent, Teller};
 use gorgone_protocol::request::carried::{Carried, Outcome};
 use gorgone_protocol::request::nodes::{NodeDefinition, NodeKind};
 use gorgone_protocol::request::owned::{OwnedNode, OwnedNodes};
 use gorgone_protocol::request::put_rows::{PutRows, mark_of};
-use gorgone_protocol::{Action, Answer, Endpoint, Headers, Identity, Message, NodeId, Status};
+use gorgone_protocol::{
+    Action, Answer, Endpoint, Errand, Headers, Identity, Message, NodeId, Status,
+};
 use gorgone_runtime::Clock;
 use gorgone_transport::SendError;
 use gorgone_transport::dial::{Dialer, Line, LineEvent, LineId};
@@ -20,8 +22,8 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::definition::{Home, Print};
-use crate::node::{Effect, Event, Node, Settings, Stored};
 use crate::rsa::{Done, Job, Rsa};
+use gorgone_carriage::{Effect, Event, Node, Settings, Stored};
 
 /// Pages of rows that are with core at one time.
 const PUTS: usize = 16;

@@ -7,7 +7,7 @@ use gorgone_protocol::NodeId;
 use gorgone_session::Client;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::node::{Product, Work};
+use gorgone_carriage::{Product, Work};
 
 /// Work of one node.
 pub(crate) struct Job {

@@ -16,9 +16,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::definition::Home;
 use crate::fleet::{Fleet, Hands, PutDone};
-use crate::node::Settings;
 use crate::pins::Pins;
 use crate::rsa::{Done, Rsa};
+use gorgone_carriage::Settings;
 
 /// Of the drain's time, what is kept for core to write down what became of tasks.
 const FOR_CORE: Duration = Duration::from_secs(2);
@@ -32,18 +32,16 @@ pub struct Service {
     events: Events,
 }
 
-impl From<&ProxyConfig> for Settings {
-    fn from(config: &ProxyConfig) -> Self {
-        Self {
-            ping: config.ping,
-            silence: config.pong_discard_timeout,
-            sync_every: config.synchistory_time,
-            sync_timeout: config.synchistory_timeout,
-            window: config.window,
-            reconnect: config.reconnect,
-            reconnect_max: config.reconnect_max,
-            ..Self::default()
-        }
+fn settings(config: &ProxyConfig) -> Settings {
+    Settings {
+        ping: config.ping,
+        silence: config.pong_discard_timeout,
+        sync_every: config.synchistory_time,
+        sync_timeout: config.synchistory_timeout,
+        window: config.window,
+        reconnect: config.reconnect,
+        reconnect_max: config.reconnect_max,
+        ..Settings::default()
     }
 }
 
@@ -95,7 +93,7 @@ impl Service {
             asker: module.asker(),
             puts,
         };
-        let settings = Settings::from(&config.modules.proxy);
+        let settings = settings(&config.modules.proxy);
         Ok(Self {
             fleet: Fleet::new(hands, home, settings, context.clock),
             module,

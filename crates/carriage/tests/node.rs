@@ -10,10 +10,10 @@ mod far;
 use std::time::Duration;
 
 use far::{World, settings};
+use gorgone_carriage::Event;
 use gorgone_protocol::request::carried::Outcome;
 use gorgone_protocol::request::node_state::LinkState;
 use gorgone_protocol::{Action, Dialect, NodeId, Status};
-use gorgone_proxy::node::Event;
 use serde_json::json;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -11,7 +11,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use gorgone_client::carrier::Errand;
+use gorgone_protocol::Errand;
 use gorgone_protocol::request::carried::{Carried, Outcome};
 use gorgone_protocol::{Answer, Moment, NodeId, Status, Token, encode};
 use serde::Deserialize;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gorgone_client::carrier::Errand;
+use gorgone_carriage::{Effect, Event, Node, Product, Settings, Setup, Stored, Work};
 use gorgone_crypto::{PrivateKey, PublicKey};
+use gorgone_protocol::Errand;
 use gorgone_protocol::request::carried::{Carried, Outcome};
 use gorgone_protocol::request::log::{self, GetLog, Page, Row};
 use gorgone_protocol::request::node_state::{LinkState, NodeState};
@@ -16,7 +17,6 @@ use gorgone_protocol::{
     Action, Answer, AnswerName, Code, Data, Dialect, Identity, Message, Moment, NodeId, Target,
     Token, decode, encode_answer,
 };
-use gorgone_proxy::node::{Effect, Event, Node, Product, Settings, Setup, Stored, Work};
 use gorgone_session::{Server, ServerConfig};
 use rand::SeedableRng;
 use rand::rngs::StdRng;

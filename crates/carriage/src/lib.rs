@@ -27,7 +27,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use gorgone_client::carrier::Errand;
+use gorgone_protocol::Errand;
 use gorgone_protocol::request::carried::{Carried, Outcome};
 use gorgone_protocol::request::node_state::{LinkState, NodeState};
 use gorgone_protocol::{Action, Answer, Dialect, Moment, NodeId, Target, Token};

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use gorgone_client::carrier::Errand;
 use gorgone_crypto::{PrivateKey, PublicKey, VECTOR_BYTES};
+use gorgone_protocol::Errand;
 use gorgone_protocol::request::carried::Carried;
 use gorgone_protocol::request::node_state::NodeState;
 use gorgone_protocol::request::put_rows::PutRows;
