@@ -297,7 +297,7 @@ head = api.head(f"{url}/api/internal/constatus")
 assert head.status_code == 200 and head.content == b"" and int(head.headers["content-length"]) > 0, head.headers
 
 assert requests.get(f"{metrics}/healthz").json()["status"] == "ok"
-assert requests.get(f"{metrics}/readyz").json() == {"status": "ok", "reason": "ready", "core": True, "stopping": False}
+assert requests.get(f"{metrics}/readyz").json() == {"status": "ok", "reason": "ready", "checks": {"core": "ok"}}
 text = requests.get(f"{metrics}/metrics").text
 assert 'gorgone_http_requests_total{route="/api/log/{token}",method="GET",status="200"}' in text, text
 assert "nobody-knows-it" not in text and "gorgone_http_connections " in text, text

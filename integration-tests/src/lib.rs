@@ -15,7 +15,7 @@ mod terminal;
 pub use crowd::Crowd;
 pub use history::{History, accepted, ask, ended, run, run_line, said, token};
 pub use keys::{Keys, keys};
-pub use node::{HTTP_CREDENTIALS, Node, NodeOptions, eventually};
+pub use node::{HTTP_CREDENTIALS, Node, NodeOptions, eventually, free_port};
 pub use python::{python, spawn_python, venv};
 pub use runner::{Runner, Started};
 pub use terminal::Terminal;

@@ -449,11 +449,16 @@ fn private(file: &Path) {
     let _ = fs::set_permissions(file, fs::Permissions::from_mode(0o600));
 }
 
+/// A port that was free a moment ago.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
 #[expect(
     clippy::expect_used,
     reason = "a machine without a free port cannot test"
 )]
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address").port()
 }

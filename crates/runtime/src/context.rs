@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::flags::Flags;
 use crate::log::LogHandle;
+use crate::monitor::Health;
 use crate::shutdown::Shutdown;
 use crate::supervised;
 
@@ -23,6 +24,8 @@ pub struct Context {
     pub clock: Clock,
     /// Changes how much is logged.
     pub log: LogHandle,
+    /// What the service says about itself.
+    pub health: Health,
     /// What this node calls itself: `hostname` of the configuration, or the system's.
     pub hostname: String,
     /// The flags it was started with.
@@ -49,6 +52,7 @@ impl Context {
     /// READY was acknowledged. Tells gorgoned, or the system's service manager.
     pub fn ready(&self) {
         tracing::info!("ready");
+        self.health.started();
         if supervised::is_supervised() {
             supervised::tell_supervisor();
         } else {

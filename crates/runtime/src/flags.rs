@@ -1,11 +1,16 @@
 //! The flags that every service has.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
 use crate::config::Sources;
+
+/// The variable of the environment behind `--monitor`. It is about one process: gorgoned hands it
+/// on to none of those that it starts.
+pub const MONITOR: &str = "GORGONE_MONITOR";
 
 /// How much is logged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -76,6 +81,10 @@ pub struct Flags {
     /// How log lines are written; text on a terminal, JSON elsewhere
     #[arg(long, value_enum, env = "GORGONE_LOG_FORMAT", global = true)]
     pub log_format: Option<LogFormat>,
+    /// Where this service tells how it is (/healthz, /readyz, /metrics), whatever its section of the
+    /// configuration says
+    #[arg(long, value_name = "HOST:PORT", env = MONITOR, global = true)]
+    pub monitor: Option<SocketAddr>,
     /// Overrides a key by its path, as in --set gorgonecore.timeout=5
     #[arg(long, value_name = "KEY=VALUE", value_parser = setting, global = true)]
     pub set: Vec<(String, String)>,

@@ -17,6 +17,7 @@ pub mod config;
 mod context;
 mod flags;
 mod log;
+mod monitor;
 mod run;
 mod shutdown;
 mod supervised;
@@ -24,8 +25,9 @@ mod zones;
 
 pub use clock::Clock;
 pub use context::Context;
-pub use flags::{Flags, LogFormat, Severity};
+pub use flags::{Flags, LogFormat, MONITOR, Severity};
 pub use log::{LogHandle, init as init_log};
+pub use monitor::{Health, Pulse, ask as ask_health};
 pub use run::{Service, exit, run, run_with};
 pub use shutdown::{Reason, Shutdown};
 pub use supervised::{READY_LINE, SUPERVISED, notify_service_manager};

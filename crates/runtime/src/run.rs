@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -17,6 +17,7 @@ use crate::config::{Checks, Config, ConfigError, Loaded};
 use crate::context::Context;
 use crate::flags::Flags;
 use crate::log;
+use crate::monitor::{self, Health};
 use crate::shutdown::{Reason, Shutdown};
 use crate::supervised;
 
@@ -35,6 +36,8 @@ pub mod exit {
 pub struct Service {
     /// The binary's name.
     pub name: &'static str,
+    /// Its section of the configuration; empty where it has none of its own.
+    pub section: &'static str,
     /// Which of the files that the configuration names it needs.
     pub checks: Checks,
     /// Threads of its runtime; 0 for the main thread alone.
@@ -45,6 +48,7 @@ impl Service {
     /// gorgone-core.
     pub const CORE: Self = Self {
         name: "gorgone-core",
+        section: "gorgonecore",
         checks: Checks {
             keys: true,
             http: false,
@@ -54,6 +58,7 @@ impl Service {
     /// gorgone-action.
     pub const ACTION: Self = Self {
         name: "gorgone-action",
+        section: "modules.action",
         checks: Checks {
             keys: false,
             http: false,
@@ -63,6 +68,7 @@ impl Service {
     /// gorgone-cron.
     pub const CRON: Self = Self {
         name: "gorgone-cron",
+        section: "modules.cron",
         checks: Checks {
             keys: false,
             http: false,
@@ -72,6 +78,7 @@ impl Service {
     /// gorgone-httpserver.
     pub const HTTPSERVER: Self = Self {
         name: "gorgone-httpserver",
+        section: "modules.httpserver",
         checks: Checks {
             keys: false,
             http: true,
@@ -81,6 +88,7 @@ impl Service {
     /// gorgone-proxy. It has core's private key where a node's definition names none.
     pub const PROXY: Self = Self {
         name: "gorgone-proxy",
+        section: "modules.proxy",
         checks: Checks {
             keys: true,
             http: false,
@@ -90,6 +98,7 @@ impl Service {
     /// gorgoned: it checks for all, and does little itself.
     pub const SUPERVISOR: Self = Self {
         name: "gorgoned",
+        section: "",
         checks: Checks {
             keys: true,
             http: true,
@@ -103,6 +112,14 @@ impl Service {
 struct CommandLine {
     #[command(flatten)]
     flags: Flags,
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Asks the running service whether it can be used: exits with 0 if so, with 1 and the reason if not
+    Health,
 }
 
 /// Runs a service: flags, configuration, logs, signals, then `main` until it returns.
@@ -115,7 +132,11 @@ where
     F: Future<Output = Result<(), E>>,
     E: Into<Box<dyn Error + Send + Sync>>,
 {
-    run_with(service, CommandLine::parse().flags, main)
+    let line = CommandLine::parse();
+    match line.verb {
+        Some(Verb::Health) => monitor::ask(service, &line.flags),
+        None => run_with(service, line.flags, main),
+    }
 }
 
 /// Like [`run`], for a service that has flags of its own and parsed them.
@@ -216,6 +237,16 @@ where
     if supervised::is_supervised() {
         supervised::watch_supervisor(shutdown.clone());
     }
+    let health = Health::new(shutdown.clone());
+    if let Some(address) = flags.monitor.or_else(|| config.monitor(service)) {
+        match monitor::start(address, health.clone()) {
+            Ok(address) => tracing::info!(%address, "health and metrics"),
+            Err(error) => {
+                tracing::error!(%address, %error, "cannot bind {}; 'ss -ltnp' shows who has the port", monitor_key(service, &flags));
+                return exit::FAILED;
+            }
+        }
+    }
     let hostname = config.core.hostname.clone().unwrap_or_else(system_hostname);
     let (sender, receiver) = watch::channel(Arc::new(config));
     let context = Context {
@@ -223,6 +254,7 @@ where
         tasks: TaskTracker::new(),
         clock: Clock::start(),
         log,
+        health,
         hostname,
         flags: flags.clone(),
         config: receiver,
@@ -261,6 +293,14 @@ where
                 return exit::FAILED;
             }
         }
+    }
+}
+
+/// What names the address at which a service tells how it is.
+fn monitor_key(service: Service, flags: &Flags) -> String {
+    match flags.monitor {
+        Some(_) => "--monitor".to_owned(),
+        None => format!("{}.metrics_port", service.section),
     }
 }
 

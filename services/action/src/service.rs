@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use gorgone_client::module::{Module, ModuleEvent, ModuleOptions, Reporter};
 use gorgone_protocol::{Action, Endpoint, Identity};
+use gorgone_runtime::Context;
 use gorgone_runtime::config::Config;
-use gorgone_runtime::{Context, LogHandle};
 use tokio::sync::mpsc;
 
 use crate::report::Row;
@@ -33,6 +33,9 @@ pub enum Error {
 
 /// The service's own program, whatever its file is called by now.
 const OWN_PROGRAM: &str = "/proc/self/exe";
+
+/// The part of the service's health that is the way to core.
+const CORE: &str = "core";
 
 /// Of the drain's time, what is kept for the last rows to become durable.
 const FOR_ROWS: Duration = Duration::from_secs(1);
@@ -83,19 +86,25 @@ impl Service {
         } = self;
         let mut module = Module::connect(options)?;
         let told = tokio::spawn(tell(rows, module.reporter()));
-        let Context { shutdown, log, .. } = &context;
+        let Context {
+            shutdown, health, ..
+        } = &context;
+        health.broken(CORE, "has not answered yet");
+        let mut pulse = health.pulse();
         let mut ready = false;
         loop {
             tokio::select! {
                 event = module.next() => match event {
                     Some(ModuleEvent::Ready) => {
+                        health.fine(CORE);
                         if !std::mem::replace(&mut ready, true) {
                             context.ready();
                         }
                     }
-                    Some(event) => take(&runner, log, event).await,
+                    Some(event) => take(&runner, &context, event).await,
                     None => break,
                 },
+                () = pulse.asked() => pulse.beat(),
                 () = shutdown.begun() => break,
             }
         }
@@ -115,14 +124,13 @@ impl Service {
 /// Lets what runs finish. What came before core knew that nothing more is wanted is run like the
 /// rest, and a CANCEL still counts.
 async fn finish(runner: &Runner, module: &mut Module, context: &Context) {
-    let Context { shutdown, log, .. } = context;
-    let drained = runner.drain(shutdown.left().saturating_sub(FOR_ROWS));
+    let drained = runner.drain(context.shutdown.left().saturating_sub(FOR_ROWS));
     tokio::pin!(drained);
     loop {
         tokio::select! {
             biased;
             event = module.next() => match event {
-                Some(event) => take(runner, log, event).await,
+                Some(event) => take(runner, context, event).await,
                 None => return drained.await,
             },
             () = &mut drained => return,
@@ -130,7 +138,7 @@ async fn finish(runner: &Runner, module: &mut Module, context: &Context) {
     }
 }
 
-async fn take(runner: &Runner, log: &LogHandle, event: ModuleEvent) {
+async fn take(runner: &Runner, context: &Context, event: ModuleEvent) {
     match event {
         ModuleEvent::Request(request) => {
             let kind = match request.action {
@@ -151,9 +159,12 @@ async fn take(runner: &Runner, log: &LogHandle, event: ModuleEvent) {
                 .await;
         }
         ModuleEvent::Cancel(token) => runner.cancel(&token),
-        ModuleEvent::Logger(severity) => log.follow(severity),
+        ModuleEvent::Logger(severity) => context.log.follow(severity),
         ModuleEvent::Ready => tracing::info!("core is back"),
-        ModuleEvent::Lost => tracing::warn!("lost core; what runs goes on"),
+        ModuleEvent::Lost => {
+            context.health.broken(CORE, "the connection is lost");
+            tracing::warn!("lost core; what runs goes on");
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What runs beside the loop and comes back as an event: writes and reads of the store.
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use gorgone_protocol::request::nodes::NodeDefinition;
 use gorgone_protocol::request::{audit, cancel, log};
@@ -8,6 +9,7 @@ use gorgone_protocol::{Answer, Dialect, NodeId, Token};
 use gorgone_routing::{
     AuditQuery, BatchId, Origin, Query, Record, StateQuery, WaiterId, WriteFailure, Written,
 };
+use gorgone_runtime::Health;
 use gorgone_runtime::config::Config;
 use gorgone_session::{HelloOutcome, JobId};
 use gorgone_store::{Change, Filter, Store, TaskStatus};
@@ -15,6 +17,11 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::readings::Readings;
+
+/// The part of core's health that is the store.
+const STORE: &str = "store";
+/// How long a failed write makes core unready where no other write follows.
+const FAULT: Duration = Duration::from_secs(30);
 
 /// What came back.
 pub(crate) enum Done {
@@ -39,17 +46,23 @@ pub(crate) type DoneSender = mpsc::UnboundedSender<Done>;
 pub(crate) struct Beside {
     pub(crate) store: Store,
     pub(crate) done: DoneSender,
+    health: Health,
     readings: Readings<Reading>,
     node: NodeId,
     getlog_limit: u32,
 }
 
 impl Beside {
-    pub(crate) fn new(store: Store, config: &Config) -> (Self, mpsc::UnboundedReceiver<Done>) {
+    pub(crate) fn new(
+        store: Store,
+        config: &Config,
+        health: Health,
+    ) -> (Self, mpsc::UnboundedReceiver<Done>) {
         let (done, receiver) = mpsc::unbounded_channel();
         let beside = Self {
             store,
             done,
+            health,
             readings: Readings::default(),
             node: config.core.id,
             getlog_limit: u32::try_from(config.core.limits.getlog_limit).unwrap_or(u32::MAX),
@@ -60,9 +73,14 @@ impl Beside {
     pub(crate) fn write(&self, batch: BatchId, records: Vec<Record>) {
         let changes = records.into_iter().map(Change::Routing).collect();
         let written = self.store.write(changes);
-        let done = self.done.clone();
+        let (done, health) = (self.done.clone(), self.health.clone());
         tokio::spawn(async move {
-            let result = written.await.map_err(|error| {
+            let result = written.await;
+            match &result {
+                Ok(_) => health.fine(STORE),
+                Err(error) => health.broken_for(STORE, error.to_string(), FAULT),
+            }
+            let result = result.map_err(|error| {
                 tracing::warn!(%error, "not written");
                 WriteFailure {
                     message: format!("{error}; nothing was accepted, try again later"),

@@ -45,7 +45,7 @@ impl Core {
         let sessions = store.sessions().await?;
         let (bus_router, bus_sender) =
             bus::bind(bus_options(core)).with_context(|| bind_help("internal_com_path"))?;
-        let (beside, done) = Beside::new(store, &config);
+        let (beside, done) = Beside::new(store, &config, context.health.clone());
         let edge = match (&core.external, key) {
             (Some(endpoint), Some(key)) => {
                 let public_key = key.public().clone();
@@ -72,6 +72,8 @@ impl Core {
         {
             tracing::info!(%endpoint, "external endpoint");
         }
+        context.health.fine("listeners");
+        context.health.fine("store");
         Ok(Self {
             router,
             bus: Socket::new((bus_router, bus_sender)),

@@ -88,11 +88,16 @@ impl Core {
             .tasks
             .spawn(nodes_file::run(self.beside.done.clone(), context.clone()));
         self.effects();
+        let mut pulse = context.health.pulse();
         while !stop.is_cancelled() {
             let wait = self.next_timeout();
             let input = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
+                () = pulse.asked() => {
+                    pulse.beat();
+                    continue;
+                }
                 Ok(()) = reloads.changed() => {
                     let config = reloads.borrow_and_update().clone();
                     self.credentials = Credentials::new(&config);

@@ -16,6 +16,8 @@ use crate::alarm::{Alarm, Ring};
 use crate::instance::{AskId, Effect, Event, Instance, Settings};
 use crate::stored;
 
+/// The part of the service's health that is the way to core.
+const CORE: &str = "core";
 /// Requests to cron that core hands over at once.
 const SLOTS: u32 = 16;
 /// Answers that are taken before anything is done with them: what they bring is written
@@ -107,6 +109,8 @@ impl Service {
         let mut reloads = self.context.reloads();
         let stop = self.context.shutdown.token();
         let shutdown = self.context.shutdown.clone();
+        self.context.health.broken(CORE, "has not answered yet");
+        let mut pulse = self.context.health.pulse();
         let mut announced = false;
         let mut stopping = false;
         while !self.instance.is_gone() {
@@ -125,6 +129,10 @@ impl Service {
                 Some(answer) = self.questions.join_next() => Input::Answer(answer),
                 ring = self.alarm.rings() => Input::Ring(ring?),
                 Ok(()) = reloads.changed() => Input::Config(reloads.borrow_and_update().clone()),
+                () = pulse.asked() => {
+                    pulse.beat();
+                    continue;
+                }
                 () = sleep(wait) => Input::Timeout,
             };
             if stopping && shutdown.left() <= FOR_LAST_WORDS {
@@ -135,6 +143,7 @@ impl Service {
             }
             match input {
                 Input::Module(Some(ModuleEvent::Ready)) => {
+                    self.context.health.fine(CORE);
                     if !announced {
                         announced = true;
                         self.context.ready();
@@ -149,7 +158,10 @@ impl Service {
                 Input::Module(Some(ModuleEvent::Logger(severity))) => {
                     self.context.log.follow(severity);
                 }
-                Input::Module(Some(ModuleEvent::Lost)) => tracing::warn!("lost core"),
+                Input::Module(Some(ModuleEvent::Lost)) => {
+                    self.context.health.broken(CORE, "the connection is lost");
+                    tracing::warn!("lost core");
+                }
                 Input::Module(None) => break,
                 Input::Answer(answer) => self.answers(answer),
                 Input::Ring(Ring::Time) | Input::Timeout => self.happens(Event::Timeout),

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use gorgone_runtime::{READY_LINE, SUPERVISED, exit};
+use gorgone_runtime::{MONITOR, READY_LINE, SUPERVISED, exit};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -25,6 +25,8 @@ use crate::backoff::Backoff;
 pub(crate) enum Event {
     /// Its service is ready.
     Ready(&'static str),
+    /// Its service has ended, and is to be started again.
+    Lost(&'static str),
     /// Its service refuses the configuration.
     Refused(&'static str),
 }
@@ -110,6 +112,9 @@ impl Life {
                     Ended::Died { ready_for: None }
                 }
             };
+            if !matches!(ended, Ended::Stopped) {
+                let _ = self.events.send(Event::Lost(self.name)).await;
+            }
             let go_on = match ended {
                 Ended::Stopped => false,
                 Ended::Restart => true,
@@ -142,6 +147,7 @@ impl Life {
             .args(&self.args)
             .env(SUPERVISED, "1")
             .env_remove("NOTIFY_SOCKET")
+            .env_remove(MONITOR)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             // Ctrl-C in a terminal is for gorgoned, which stops the others in order.

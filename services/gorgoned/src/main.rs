@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use gorgone_runtime::{Flags, Service, run_with};
+use gorgone_runtime::{Flags, Service, ask_health, run_with};
 
 use crate::programs::Programs;
 
@@ -45,12 +45,18 @@ struct CommandLine {
 enum Verb {
     /// Only checks the configuration: tells everything that is wrong, exits with 2
     Check,
+    /// Asks the running gorgoned whether all of its services are ready: exits with 0 if so, with 1 and
+    /// the reason if not
+    Health,
 }
 
 fn main() -> ExitCode {
     let line = CommandLine::parse();
     if line.flags.check || matches!(line.verb, Some(Verb::Check)) {
         return check::check(&line.flags);
+    }
+    if matches!(line.verb, Some(Verb::Health)) {
+        return ask_health(Service::SUPERVISOR, &line.flags);
     }
     let programs = Programs::new(line.bin_dir);
     run_with(Service::SUPERVISOR, line.flags, |context| {

@@ -17,7 +17,8 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 pub(crate) async fn free(config: &Config) -> anyhow::Result<()> {
     let end = Instant::now() + PATIENCE;
     let http = &config.modules.httpserver;
-    let of_http = |address| Some(address).filter(|_| http.enable).map(tcp);
+    let modules = &config.modules;
+    let of = |enable: bool, address: Option<_>| address.filter(|_| enable).map(tcp);
     let endpoints = [
         (
             "gorgonecore.internal_com_path",
@@ -27,10 +28,26 @@ pub(crate) async fn free(config: &Config) -> anyhow::Result<()> {
             "gorgonecore.external_com_path",
             config.core.external.clone(),
         ),
-        ("modules.httpserver.port", of_http(http.listen)),
+        (
+            "modules.httpserver.port",
+            of(http.enable, Some(http.listen)),
+        ),
         (
             "modules.httpserver.metrics_port",
-            http.metrics.and_then(of_http),
+            of(http.enable, http.metrics),
+        ),
+        ("gorgonecore.metrics_port", of(true, config.core.metrics)),
+        (
+            "modules.action.metrics_port",
+            of(modules.action.enable, modules.action.metrics),
+        ),
+        (
+            "modules.cron.metrics_port",
+            of(modules.cron.enable, modules.cron.metrics),
+        ),
+        (
+            "modules.proxy.metrics_port",
+            of(modules.proxy.enable, modules.proxy.metrics),
         ),
     ];
     for (key, endpoint) in endpoints {

@@ -67,12 +67,14 @@ impl Set {
     async fn live(&mut self, mut events: mpsc::Receiver<Event>) -> anyhow::Result<()> {
         let shutdown = self.context.shutdown.clone();
         let mut reloads = self.context.reloads();
+        let mut pulse = self.context.health.pulse();
         self.start(CORE)?;
         loop {
             tokio::select! {
                 () = shutdown.begun() => return Ok(()),
                 Some(event) = events.recv() => self.hear(event)?,
                 Ok(()) = reloads.changed() => self.reload().await,
+                () = pulse.asked() => pulse.beat(),
             }
         }
     }
@@ -82,6 +84,7 @@ impl Set {
         let keeper = Keeper::start(name, file, self.args.clone(), self.sender.clone());
         self.keepers.insert(name, keeper);
         self.awaited.insert(name);
+        self.context.health.broken(name, "is starting");
         Ok(())
     }
 
@@ -90,6 +93,7 @@ impl Set {
             Event::Ready(name) => {
                 tracing::info!(service = name, "service is ready");
                 self.awaited.remove(name);
+                self.context.health.fine(name);
                 if name == CORE && !self.announced {
                     for module in programs::enabled(&self.config) {
                         if !self.keepers.contains_key(module) {
@@ -102,10 +106,19 @@ impl Set {
                     self.context.ready();
                 }
             }
+            Event::Lost(name) if self.keepers.contains_key(name) => {
+                self.context
+                    .health
+                    .broken(name, "has ended, and is started again");
+            }
+            Event::Lost(_) => {}
             Event::Refused(name) if !self.announced => {
                 bail!("{name} refuses the configuration; its messages above say why");
             }
-            Event::Refused(_) => {}
+            Event::Refused(name) => {
+                let words = "refuses its configuration";
+                self.context.health.broken(name, words);
+            }
         }
         Ok(())
     }
@@ -126,6 +139,7 @@ impl Set {
                 tracing::info!(service = name, "is not enabled any more; it stops");
                 keeper.stop(new.core.timeout).await;
                 self.awaited.remove(name);
+                self.context.health.fine(name);
             }
         }
         for (name, keeper) in &self.keepers {

@@ -15,7 +15,6 @@ mod core;
 mod door;
 mod limits;
 mod metrics;
-mod monitor;
 mod net;
 mod reads;
 mod service;

@@ -4,7 +4,7 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use gorgone_runtime::{Flags, Service, run_with};
+use gorgone_runtime::{Flags, Service, ask_health, run_with};
 
 #[derive(Parser)]
 #[command(
@@ -23,12 +23,15 @@ struct CommandLine {
 enum Verb {
     /// Reads a password from the standard input and prints its argon2 hash, for `password_hash`
     Hash,
+    /// Asks the running server whether it can be used: exits with 0 if so, with 1 and the reason if not
+    Health,
 }
 
 fn main() -> ExitCode {
     let line = CommandLine::parse();
     match line.verb {
         Some(Verb::Hash) => hash(),
+        Some(Verb::Health) => ask_health(Service::HTTPSERVER, &line.flags),
         None => run_with(Service::HTTPSERVER, line.flags, gorgone_httpserver::run),
     }
 }

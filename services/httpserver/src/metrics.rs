@@ -43,12 +43,11 @@ impl Metrics {
         }
     }
 
-    /// The text that Prometheus reads.
-    pub(crate) fn text(&self, waiters: usize, ready: bool) -> String {
-        let mut text = String::with_capacity(4096);
+    /// Writes them for Prometheus.
+    pub(crate) fn write(&self, text: &mut String, waiters: usize) {
         let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
         head(
-            &mut text,
+            text,
             "gorgone_http_requests_total",
             "counter",
             "Requests that were answered.",
@@ -96,17 +95,10 @@ impl Metrics {
                 "Callers that wait, streams included.",
                 waiters as u64,
             ),
-            (
-                "gorgone_http_ready",
-                "gauge",
-                "1 while core knows this server.",
-                u64::from(ready),
-            ),
         ] {
-            head(&mut text, name, kind, help);
+            head(text, name, kind, help);
             let _ = writeln!(text, "{name} {value}");
         }
-        text
     }
 }
 

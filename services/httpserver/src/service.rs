@@ -10,21 +10,20 @@ use gorgone_client::module::{Module, ModuleEvent, ModuleOptions};
 use gorgone_protocol::Identity;
 use gorgone_runtime::Context;
 use gorgone_runtime::config::HttpServerConfig;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::api;
 use crate::auth::BadCredential;
 use crate::core::Core;
 use crate::door::{Door, Rules};
 use crate::metrics::Metrics;
 use crate::net::{Certificate, Connections, Listener, Service, TlsError};
-use crate::{api, monitor};
 
+/// The part of the service's health that is the way to core.
+const CORE: &str = "core";
 /// Of the drain's time, what is kept for taking leave of core.
 const FOR_CORE: Duration = Duration::from_secs(1);
-/// Connections to the port that tells how things stand.
-const MONITORS: usize = 256;
 /// Renewed certificates come as two files: after the first the second is waited for.
 const SETTLE: Duration = Duration::from_millis(300);
 
@@ -71,10 +70,6 @@ pub async fn run(context: Context) -> Result<(), Error> {
     let certificate = http.tls.as_ref().map(Certificate::load).transpose()?;
     let rules = Rules::new(http)?;
     let listener = bind("port", http.listen, certificate.clone())?;
-    let monitor = http
-        .metrics
-        .map(|address| bind("metrics_port", address, None))
-        .transpose()?;
     let mut module = Module::connect(ModuleOptions {
         endpoint: config.core.internal.clone(),
         identity: Identity::new(http.instance.as_bytes()),
@@ -91,44 +86,26 @@ pub async fn run(context: Context) -> Result<(), Error> {
         stopping.clone(),
         config.core.id,
     ));
-    let (told_ready, ready) = watch::channel(false);
     let service = Service {
         router: api::router(&door),
         door: Arc::clone(&door),
         connections: Arc::new(Connections::new(metrics)),
-        at_most: None,
         tasks: TaskTracker::new(),
         drain: CancellationToken::new(),
         cut: CancellationToken::new(),
     };
-    for (listener, name) in [(Some(&listener), "HTTP API"), (monitor.as_ref(), "metrics")] {
-        if let Some(address) = listener.and_then(Listener::address) {
-            tracing::info!(%address, tls = name == "HTTP API" && certificate.is_some(), "{name}");
-        }
+    if let Some(address) = listener.address() {
+        tracing::info!(%address, tls = certificate.is_some(), "HTTP API");
     }
-    let monitoring = monitor.map(|listener| {
-        let service = Service {
-            router: monitor::router(Arc::clone(&door), ready),
-            // It tells how things stand until the very end.
-            drain: CancellationToken::new(),
-            connections: Arc::new(Connections::new(Arc::default())),
-            at_most: Some((MONITORS, MONITORS)),
-            ..service.clone()
-        };
-        tokio::spawn(listener.run(service))
+    context.health.tell({
+        let door = Arc::clone(&door);
+        move |text| door.metrics.write(text, door.waiters.count())
     });
     let listening = tokio::spawn(listener.run(service.clone()));
     if let Some(certificate) = &certificate {
         tokio::spawn(follow_files(certificate.clone(), stopping.clone()));
     }
-    live(
-        &context,
-        &mut module,
-        &door,
-        certificate.as_ref(),
-        &told_ready,
-    )
-    .await;
+    live(&context, &mut module, &door, certificate.as_ref()).await;
 
     stopping.cancel();
     service.drain.cancel();
@@ -142,9 +119,6 @@ pub async fn run(context: Context) -> Result<(), Error> {
         () = tokio::time::sleep(left) => {
             tracing::warn!("requests that did not finish in time are cut off");
         }
-    }
-    if let Some(monitoring) = monitoring {
-        monitoring.abort();
     }
     service.cut.cancel();
     module.drain().await;
@@ -175,21 +149,22 @@ async fn live(
     module: &mut Module,
     door: &Door,
     certificate: Option<&Certificate>,
-    ready: &watch::Sender<bool>,
 ) {
     let mut reloads = context.reloads();
     let mut announced = false;
+    context.health.broken(CORE, "has not answered yet");
+    let mut pulse = context.health.pulse();
     loop {
         tokio::select! {
             event = module.next() => match event {
                 Some(ModuleEvent::Ready) => {
-                    ready.send_replace(true);
+                    context.health.fine(CORE);
                     if !std::mem::replace(&mut announced, true) {
                         context.ready();
                     }
                 }
                 Some(ModuleEvent::Lost) => {
-                    ready.send_replace(false);
+                    context.health.broken(CORE, "the connection is lost");
                     tracing::warn!("lost core; requests wait for it");
                 }
                 Some(ModuleEvent::Logger(severity)) => context.log.follow(severity),
@@ -203,6 +178,7 @@ async fn live(
                     certificate.reload();
                 }
             }
+            () = pulse.asked() => pulse.beat(),
             () = context.shutdown.begun() => return,
         }
     }

@@ -20,6 +20,8 @@ use crate::pins::Pins;
 use crate::rsa::{Done, Rsa};
 use gorgone_carriage::Settings;
 
+/// The part of the service's health that is the way to core.
+const CORE: &str = "core";
 /// Of the drain's time, what is kept for core to write down what became of tasks.
 const FOR_CORE: Duration = Duration::from_secs(2);
 /// How long nodes may take to answer what was sent before the end.
@@ -113,19 +115,24 @@ impl Service {
     /// Never so far: core that is away is waited for, and a node is a matter of its own.
     pub async fn run(mut self, context: Context) -> anyhow::Result<()> {
         let mut reloads = context.reloads();
+        context.health.broken(CORE, "has not answered yet");
+        let mut pulse = context.health.pulse();
         let mut ready = false;
         loop {
             tokio::select! {
                 biased;
                 () = context.shutdown.begun() => break,
                 event = self.module.next() => match event {
-                    Some(ModuleEvent::Ready) if !ready => {
-                        ready = true;
-                        context.ready();
+                    Some(ModuleEvent::Ready) => {
+                        context.health.fine(CORE);
+                        if !std::mem::replace(&mut ready, true) {
+                            context.ready();
+                        }
                     }
                     Some(event) => hear(event, &context),
                     None => break,
                 },
+                () = pulse.asked() => pulse.beat(),
                 Ok(()) = reloads.changed() => {
                     let config: Arc<Config> = reloads.borrow_and_update().clone();
                     match home(&config) {
@@ -165,7 +172,10 @@ impl Service {
 /// What concerns the module and not its nodes.
 fn hear(event: ModuleEvent, context: &Context) {
     match event {
-        ModuleEvent::Lost => tracing::warn!("lost core; the nodes stay connected"),
+        ModuleEvent::Lost => {
+            context.health.broken(CORE, "the connection is lost");
+            tracing::warn!("lost core; the nodes stay connected");
+        }
         ModuleEvent::Logger(severity) => context.log.follow(severity),
         ModuleEvent::Request(request) => {
             tracing::error!(action = %request.action, "core handed over what was not offered");

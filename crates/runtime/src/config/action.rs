@@ -1,9 +1,11 @@
 //! The modules `action` and `engine`: running commands, and the engine's pipe.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::monitor;
 use super::section::{Item, Section};
 
 /// What gorgone-action is told.
@@ -11,6 +13,8 @@ use super::section::{Item, Section};
 pub struct ActionConfig {
     /// Whether gorgoned starts it.
     pub enable: bool,
+    /// Where it tells how it is: `/healthz`, `/readyz`, `/metrics`.
+    pub metrics: Option<SocketAddr>,
     /// The instance's name on the bus: unique among all modules, the same after a restart.
     pub instance: String,
     /// How long a command may run that does not say so itself.
@@ -105,6 +109,7 @@ pub(super) fn read(section: Section<'_>, engine: Section<'_>) -> ActionConfig {
     let parallel = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) * 4;
     let config = ActionConfig {
         enable: section.flag("enable", false),
+        metrics: monitor::read(&section, 0),
         instance: section.instance("gorgone-action"),
         command_timeout: section.seconds("command_timeout", 30, 1..=DAY),
         max_timeout: section.seconds("max_timeout", DAY, 1..=30 * DAY),

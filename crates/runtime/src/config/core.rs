@@ -1,5 +1,6 @@
 //! The section `gorgonecore`.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use gorgone_protocol::{Endpoint, NodeId};
 use super::Checks;
 use super::audit::{self, AuditConfig};
 use super::clients::{self, AuthorizedClient};
+use super::monitor;
 use super::secret::Secret;
 use super::section::Section;
 
@@ -43,6 +45,8 @@ pub struct CoreConfig {
     pub proxy_name: String,
     /// After that a session of the later dialect gets a new key.
     pub rotation: Duration,
+    /// Where core tells how it is: `/healthz`, `/readyz`, `/metrics`.
+    pub metrics: Option<SocketAddr>,
     /// What is refused beyond.
     pub limits: Limits,
 }
@@ -172,6 +176,7 @@ pub(super) fn read(section: Section<'_>, checks: Checks) -> CoreConfig {
         rotation: Duration::from_secs(
             60 * section.number("external_com_rotation", 1440, 1..=527_040),
         ),
+        metrics: monitor::read(&section, 0),
         limits: limits(&section),
     };
     cipher(&section);

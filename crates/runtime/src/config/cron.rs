@@ -4,12 +4,14 @@
 //! administrator who mistypes one timespec loses that job, not the node.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use figment::value::Value;
 use gorgone_schedule::{Definition, JobId, Zones};
 use serde_json::Map;
 
+use super::monitor;
 use super::section::{Reader, Section};
 use crate::zones::machine_zones;
 
@@ -20,6 +22,8 @@ pub struct CronConfig {
     pub enable: bool,
     /// The instance's name on the bus: unique among all modules, the same after a restart.
     pub instance: String,
+    /// Where it tells how it is: `/healthz`, `/readyz`, `/metrics`.
+    pub metrics: Option<SocketAddr>,
     /// How long after its last sign of life the instance that fires loses that office to
     /// another.
     pub lease_time: Duration,
@@ -40,6 +44,7 @@ pub(super) fn read(section: Section<'_>) -> CronConfig {
     let config = CronConfig {
         enable,
         instance: section.instance("gorgone-cron"),
+        metrics: monitor::read(&section, 0),
         lease_time: section.seconds("lease_time", 15, 2..=600),
         jobs: jobs(&section, &zones),
         zones,

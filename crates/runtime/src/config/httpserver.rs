@@ -1,11 +1,12 @@
 //! The module `httpserver`: where the HTTP door is, who may use it, and how much of it.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Checks;
 use super::credential::{self, HttpUser};
+use super::monitor::{self, address, port};
 use super::rights;
 use super::section::Section;
 use super::subnet::Subnet;
@@ -113,7 +114,7 @@ pub(super) fn read(section: Section<'_>, checks: Checks) -> HttpServerConfig {
         enable: section.flag("enable", false),
         instance: section.instance("gorgone-httpserver"),
         listen: SocketAddr::new(address, port(&section, "port", 8080)),
-        metrics: metrics(&section),
+        metrics: monitor::read(&section, 8081),
         tls: tls(&section, checks),
         users: users(&section, checks),
         brake: Brake {
@@ -157,29 +158,6 @@ fn look_after(section: &Section<'_>, config: &HttpServerConfig) {
             "is the API's port too; choose another, or 0 for none",
         );
     }
-}
-
-fn address(text: &str) -> Result<IpAddr, String> {
-    let bare = text.trim_start_matches('[').trim_end_matches(']');
-    match text {
-        "*" => Ok(Ipv4Addr::UNSPECIFIED.into()),
-        "localhost" => Ok(Ipv4Addr::LOCALHOST.into()),
-        _ => bare.parse().map_err(|_| {
-            format!("'{text}' is no address; write 127.0.0.1, 0.0.0.0 for every interface, or ::")
-        }),
-    }
-}
-
-fn port(section: &Section<'_>, key: &str, default: u16) -> u16 {
-    u16::try_from(section.number(key, u64::from(default), 0..=65_535)).unwrap_or(default)
-}
-
-fn metrics(section: &Section<'_>) -> Option<SocketAddr> {
-    let address = section
-        .parsed("metrics_address", address)
-        .unwrap_or(Ipv4Addr::LOCALHOST.into());
-    let port = port(section, "metrics_port", 8081);
-    (port != 0).then(|| SocketAddr::new(address, port))
 }
 
 fn tls(section: &Section<'_>, checks: Checks) -> Option<TlsFiles> {

@@ -17,6 +17,7 @@ mod cron;
 mod httpserver;
 mod layer;
 mod modules;
+mod monitor;
 mod problem;
 mod proxy;
 mod register;
@@ -27,6 +28,7 @@ mod subnet;
 mod yaml;
 
 use std::cell::RefCell;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use figment::Figment;
@@ -46,6 +48,7 @@ pub use register::{RegisterConfig, parse_nodes, read_nodes};
 pub use secret::Secret;
 pub use subnet::Subnet;
 
+use crate::run::Service;
 use layer::{Layer, Origins};
 use section::{Reader, Section};
 
@@ -115,6 +118,19 @@ pub struct Loaded {
 }
 
 impl Config {
+    /// Where a service tells how it is, if it does.
+    #[must_use]
+    pub fn monitor(&self, service: Service) -> Option<SocketAddr> {
+        match service.section {
+            "gorgonecore" => self.core.metrics,
+            "modules.action" => self.modules.action.metrics,
+            "modules.cron" => self.modules.cron.metrics,
+            "modules.proxy" => self.modules.proxy.metrics,
+            "modules.httpserver" => self.modules.httpserver.metrics,
+            _ => None,
+        }
+    }
+
     /// Something to say about a key that only showed when the configuration was put to use:
     /// with the place where the key stands.
     #[must_use]

@@ -1,8 +1,10 @@
 //! The module `proxy`: connections to other nodes.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::monitor;
 use super::section::Section;
 
 /// What gorgone-proxy is told.
@@ -12,6 +14,8 @@ pub struct ProxyConfig {
     pub enable: bool,
     /// The instance's name on the bus: unique among all modules, the same after a restart.
     pub instance: String,
+    /// Where it tells how it is: `/healthz`, `/readyz`, `/metrics`.
+    pub metrics: Option<SocketAddr>,
     /// How often a node's rows are fetched where nothing else asks for it.
     pub synchistory_time: Duration,
     /// How long fetching may go on without a page.
@@ -38,6 +42,7 @@ pub(super) fn read(section: Section<'_>) -> ProxyConfig {
     let config = ProxyConfig {
         enable: section.flag("enable", false),
         instance: section.instance("gorgone-proxy"),
+        metrics: monitor::read(&section, 0),
         synchistory_time: section.seconds("synchistory_time", 300, 1..=DAY),
         synchistory_timeout: section.seconds("synchistory_timeout", 120, 1..=DAY),
         ping: section.seconds("ping", 60, 1..=DAY),

@@ -37,8 +37,6 @@ pub(crate) struct Service {
     pub(crate) router: Router,
     pub(crate) door: Arc<Door>,
     pub(crate) connections: Arc<Connections>,
-    /// How many connections there may be, and from one address, whatever the configuration says.
-    pub(crate) at_most: Option<(usize, usize)>,
     pub(crate) tasks: TaskTracker,
     /// Cancelled when running requests are to be the last ones.
     pub(crate) drain: CancellationToken,
@@ -88,16 +86,11 @@ impl Listener {
                 }
             };
             let rules = service.door.rules();
-            let limits = match service.at_most {
-                Some(limits) => limits,
-                None => {
-                    if wanted != rules.limits.max_connections {
-                        wanted = rules.limits.max_connections;
-                        room = room_for_connections(wanted);
-                    }
-                    (room, rules.limits.max_connections_per_peer)
-                }
-            };
+            if wanted != rules.limits.max_connections {
+                wanted = rules.limits.max_connections;
+                room = room_for_connections(wanted);
+            }
+            let limits = (room, rules.limits.max_connections_per_peer);
             let Some(counted) = service.connections.enter(peer.ip(), limits) else {
                 if self.tls.is_none() {
                     // Whether it can be told or not, it is one too many.
