@@ -251,6 +251,8 @@ impl Live {
                     id: NodeId::new(id),
                     hostname: Some(format!("node-{id}")),
                     dedups: true,
+                    life: None,
+                    back_to: None,
                     nodes: json!({}),
                 };
                 Answer::ok(token, pong.encode()).named(AnswerName::Pong)
@@ -263,7 +265,7 @@ impl Live {
                 let page = Page {
                     rows: rows.by_ref().take(limit).cloned().collect(),
                     more: rows.next().is_some(),
-                    live: None,
+                    ..Page::default()
                 };
                 log::answer(token, NodeId::new(id), &page, dialect)
             }

@@ -8,7 +8,7 @@ use gorgone_protocol::Errand;
 use gorgone_protocol::request::carried::Carried;
 use gorgone_protocol::request::node_state::NodeState;
 use gorgone_protocol::request::put_rows::PutRows;
-use gorgone_protocol::{Answer, Dialect};
+use gorgone_protocol::{Answer, Dialect, Mark};
 use gorgone_session::{Client, ClientEvent};
 
 /// What all nodes hold to.
@@ -91,7 +91,7 @@ pub enum Event {
     /// What core said to the rows of this number.
     Stored(u64, Stored),
     /// Core says again that the node is ours, with its mark: it wants to hear how it is.
-    Owned(i64),
+    Owned(Mark),
     /// The definition may have changed: connect anew.
     Renew,
     /// The node is somebody else's from now on: everything goes back to core.
@@ -119,12 +119,12 @@ pub enum Product {
 }
 
 /// What became of rows that were given to core.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Stored {
     /// They are durable.
     Done,
     /// They do not follow on this mark: go on from it.
-    Mark(i64),
+    Mark(Box<Mark>),
     /// Not now.
     Later,
 }

@@ -30,7 +30,7 @@ use std::time::Duration;
 use gorgone_protocol::Errand;
 use gorgone_protocol::request::carried::{Carried, Outcome};
 use gorgone_protocol::request::node_state::{LinkState, NodeState};
-use gorgone_protocol::{Action, Answer, Dialect, Moment, NodeId, Target, Token};
+use gorgone_protocol::{Action, Answer, Dialect, Mark, Moment, NodeId, Target, Token};
 use serde_json::json;
 
 pub use event::{Effect, Event, Product, Settings, Setup, Stored, Work};
@@ -79,7 +79,7 @@ impl Tokens {
 }
 
 impl Node {
-    /// A node that is ours from now on. `mark` is the node's id of its last row that core has.
+    /// A node that is ours from now on. `mark` is how far core has its rows.
     ///
     /// `serial` is another number each time, also for a node that was ours before: work that was
     /// done for that one means nothing. Tokens begin with it and with `prefix`, which no other
@@ -87,7 +87,7 @@ impl Node {
     #[must_use]
     pub fn new(
         id: NodeId,
-        mark: i64,
+        mark: Mark,
         (prefix, serial): (&str, u32),
         seed: u64,
         settings: Arc<Settings>,
@@ -131,7 +131,13 @@ impl Node {
             Event::Frame(frame) => self.frame(frame, now),
             Event::Worked(number, session, product) => self.worked(number, session, product, now),
             Event::Errand(errand) => self.errand(errand, now),
-            Event::Stored(number, stored) => self.sync.stored(number, stored, now.monotonic),
+            Event::Stored(number, stored) => {
+                let over = stored != Stored::Later;
+                self.sync.stored(number, stored, now.monotonic);
+                if over {
+                    self.prove_again(now);
+                }
+            }
             Event::Owned(mark) => {
                 self.sync.corrected(mark);
                 self.tell();
@@ -261,6 +267,7 @@ impl Node {
                 }
                 sync::Step::Answer(answer) => self.effects.push_back(Effect::Answer(answer)),
                 sync::Step::Tell => self.tell(),
+                sync::Step::Part(why) => self.part(LinkState::Down, why.to_owned(), now),
             }
         }
     }

@@ -7,13 +7,19 @@
 //! ```
 //! The next page is asked for when the one before is durable, so there is one at most: what is
 //! wanted meanwhile is done afterwards. The mark belongs to core; here is a copy of it.
+//!
+//! A node that says in which life its history is (see [`gorgone_protocol::History`]) has that
+//! written down at core before anything else goes on, and sends its rows life by life.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use gorgone_protocol::request::log::{self, GetLog, Row};
-use gorgone_protocol::request::put_rows::PutRows;
-use gorgone_protocol::{Action, Answer, Data, Dialect, Message, Moment, NodeId, Status, Token};
+use gorgone_protocol::request::put_rows::{Begun, PutRows};
+use gorgone_protocol::{
+    Action, Answer, Data, Dialect, Life, Mark, Message, Moment, NodeId, Status, Token,
+};
+use serde::Deserialize;
 use serde_json::json;
 
 use super::{Settings, Stored, Tokens};
@@ -38,6 +44,10 @@ enum State {
     /// These rows wait to be given to core, then.
     Ready(Duration),
     Storing(u64),
+    /// The life that the node is in is to be given to core, then.
+    Noting(Begun, Duration),
+    /// It is with core.
+    Noted(Begun, u64),
 }
 
 /// See the module's doc.
@@ -48,9 +58,12 @@ pub(super) struct Sync {
     page_timeout: Duration,
     page_rows: u32,
     state: State,
-    mark: i64,
+    mark: Mark,
     /// Rows that core does not have yet, and whether more follow.
     rows: VecDeque<Row>,
+    /// In which life they were written, and its last row where there are no more of it.
+    life: Option<Life>,
+    upto: Option<i64>,
     more: bool,
     /// How many of them are with core.
     given: usize,
@@ -85,10 +98,12 @@ pub(super) enum Step {
     Answer(Answer),
     /// A round is over.
     Tell,
+    /// Connect anew, and find out in which life the node is.
+    Part(&'static str),
 }
 
 impl Sync {
-    pub(super) fn new(node: NodeId, mark: i64, first_put: u64, settings: &Settings) -> Self {
+    pub(super) fn new(node: NodeId, mark: Mark, first_put: u64, settings: &Settings) -> Self {
         Self {
             node,
             every: settings.sync_every,
@@ -98,6 +113,8 @@ impl Sync {
             state: State::Idle,
             mark,
             rows: VecDeque::new(),
+            life: None,
+            upto: None,
             more: false,
             given: 0,
             puts: first_put,
@@ -115,10 +132,33 @@ impl Sync {
     }
 
     /// Core says where it is. What is under way finds out by itself.
-    pub(super) fn corrected(&mut self, mark: i64) {
+    pub(super) fn corrected(&mut self, mark: Mark) {
         if matches!(self.state, State::Idle | State::Due(_)) {
             self.mark = mark;
         }
+    }
+
+    /// How far core knows the node's rows.
+    pub(super) const fn mark(&self) -> &Mark {
+        &self.mark
+    }
+
+    /// The node is in this life, and has nothing after that row. Tells whether core knows it:
+    /// else the node is to be asked again when core has answered.
+    pub(super) fn lives(&mut self, begun: Begun, now: Duration) -> bool {
+        if self.mark.life == Some(begun.life) && begun.back_to.is_none() {
+            return true;
+        }
+        match self.state {
+            State::Storing(_) | State::Noted(..) => {}
+            State::Idle | State::Due(_) | State::Asking { .. } | State::Ready(_) => {
+                // They come again where they are still wanted.
+                self.rows.clear();
+                self.state = State::Noting(begun, now);
+            }
+            State::Noting(_, due) => self.state = State::Noting(begun, due),
+        }
+        false
     }
 
     /// There may be new rows.
@@ -126,7 +166,11 @@ impl Sync {
         match self.state {
             State::Idle => self.begin(now),
             State::Due(_) => {}
-            State::Asking { .. } | State::Ready(_) | State::Storing(_) => self.again = true,
+            State::Asking { .. }
+            | State::Ready(_)
+            | State::Storing(_)
+            | State::Noting(..)
+            | State::Noted(..) => self.again = true,
         }
     }
 
@@ -139,7 +183,11 @@ impl Sync {
         // A page that was asked for before may not have the newest rows.
         match self.state {
             State::Idle | State::Due(_) => self.waiters.push(token),
-            State::Asking { .. } | State::Ready(_) | State::Storing(_) => {
+            State::Asking { .. }
+            | State::Ready(_)
+            | State::Storing(_)
+            | State::Noting(..)
+            | State::Noted(..) => {
                 self.late_waiters.push(token);
             }
         }
@@ -178,8 +226,8 @@ impl Sync {
             State::Idle => talking.then_some(self.regular),
             State::Due(at) => talking.then_some(*at),
             State::Asking { until, .. } => Some(*until),
-            State::Ready(at) => Some(*at),
-            State::Storing(_) => None,
+            State::Ready(at) | State::Noting(_, at) => Some(*at),
+            State::Storing(_) | State::Noted(..) => None,
         }
     }
 
@@ -199,7 +247,9 @@ impl Sync {
             | State::Due(_)
             | State::Asking { .. }
             | State::Ready(_)
-            | State::Storing(_) => {}
+            | State::Storing(_)
+            | State::Noting(..)
+            | State::Noted(..) => {}
         }
         match &self.state {
             State::Due(_) if talking && at >= self.progress + self.timeout => {
@@ -212,19 +262,23 @@ impl Sync {
                 }
                 step => step,
             },
+            State::Noting(begun, due) if at >= *due => Some(self.note(*begun)),
             State::Idle
             | State::Due(_)
             | State::Asking { .. }
             | State::Ready(_)
-            | State::Storing(_) => None,
+            | State::Storing(_)
+            | State::Noting(..)
+            | State::Noted(..) => None,
         }
     }
 
     fn ask(&mut self, now: Duration, tokens: &mut Tokens) -> Step {
         let token = tokens.fresh();
         let filter = GetLog {
-            id: Some(self.mark),
+            id: Some(self.mark.id),
             limit: Some(self.limit),
+            life: self.mark.life,
             ..GetLog::default()
         };
         let data = filter.encode(Dialect::Seed);
@@ -245,15 +299,23 @@ impl Sync {
             Status::Ok => log::decode_answer(answer, dialect).ok(),
             Status::Nok => None,
         };
+        if page.is_none() && is_of_another_life(answer) {
+            self.state = State::Due(now + PAUSE);
+            self.steps
+                .push_back(Step::Part("the node's history is another one"));
+            return true;
+        }
         let Some(page) = page else {
             // Busy, or stopping: what it says is asked for again, until the round's end.
             self.state = State::Due(now + PAUSE);
             return true;
         };
-        let mark = self.mark;
+        let mark = self.mark.id;
         let rows = page.rows.into_iter();
         self.rows = rows.filter(|row| row.id > mark).collect();
-        self.more = page.more && !self.rows.is_empty();
+        self.life = page.life;
+        self.upto = page.upto;
+        self.more = page.more && (!self.rows.is_empty() || self.upto.is_some());
         self.newest = self.rows.back().map(|row| row.id).or(Some(mark));
         self.limit = self.page_rows;
         self.patience = self.page_timeout;
@@ -272,18 +334,39 @@ impl Sync {
         });
         self.given = fits.count();
         let rows: Vec<Row> = self.rows.iter().take(self.given).cloned().collect();
-        let Some(last) = rows.last() else {
+        // With the last of them the mark moves to the end of a life that is over.
+        let end = self.upto.filter(|_| self.given == self.rows.len());
+        let last = rows.last().map(|row| row.id).max(end);
+        let Some(upto) = last.filter(|last| *last > self.mark.id) else {
             return self.next_page(now);
         };
         self.puts += 1;
         self.state = State::Storing(self.puts);
         let put = PutRows {
             node: self.node,
-            after: self.mark,
-            upto: last.id,
+            after: self.mark.id,
+            known: self.mark.life,
+            life: self.life,
+            upto,
             rows,
+            begun: None,
         };
         Some(Step::Put(self.puts, put))
+    }
+
+    fn note(&mut self, begun: Begun) -> Step {
+        self.puts += 1;
+        self.state = State::Noted(begun, self.puts);
+        let put = PutRows {
+            node: self.node,
+            after: self.mark.id,
+            known: self.mark.life,
+            life: None,
+            upto: self.mark.id,
+            rows: Vec::new(),
+            begun: Some(begun),
+        };
+        Step::Put(self.puts, put)
     }
 
     fn next_page(&mut self, now: Moment) -> Option<Step> {
@@ -323,24 +406,44 @@ impl Sync {
 
     /// What core said to rows.
     pub(super) fn stored(&mut self, number: u64, stored: Stored, now: Duration) {
-        if !matches!(self.state, State::Storing(current) if current == number) {
-            return;
-        }
+        let noted = match self.state {
+            State::Storing(current) if current == number => None,
+            State::Noted(begun, current) if current == number => Some(begun),
+            _ => return,
+        };
         self.progress = now;
-        match stored {
-            Stored::Done => {
-                for row in self.rows.drain(..self.given.min(self.rows.len())) {
-                    self.mark = row.id;
-                }
+        match (stored, noted) {
+            (Stored::Done, None) => {
+                let given = self.given.min(self.rows.len());
+                let last = self.rows.drain(..given).next_back().map(|row| row.id);
+                let end = self.upto.filter(|_| self.rows.is_empty());
+                let upto = last.max(end).unwrap_or(self.mark.id);
+                self.mark.stored(self.life, upto);
                 self.state = State::Ready(now);
             }
-            Stored::Mark(mark) => {
-                self.mark = mark;
+            (Stored::Done, Some(begun)) => {
+                self.mark.began(begun.life, begun.back_to);
+                self.state = State::Due(now);
+            }
+            (Stored::Mark(mark), _) => {
+                self.mark = *mark;
                 self.rows.clear();
                 self.more = true;
                 self.state = State::Due(now);
             }
-            Stored::Later => self.state = State::Ready(now + PAUSE),
+            (Stored::Later, None) => self.state = State::Ready(now + PAUSE),
+            (Stored::Later, Some(begun)) => self.state = State::Noting(begun, now + PAUSE),
         }
     }
+}
+
+/// Whether the node does not know the life that it was asked for.
+fn is_of_another_life(answer: &Answer) -> bool {
+    #[derive(Deserialize, Default)]
+    struct Body {
+        #[serde(default)]
+        error: String,
+    }
+    let body: Body = answer.data.decode().unwrap_or_default();
+    body.error == "life"
 }

@@ -2,6 +2,7 @@
 
 use gorgone_protocol::request::node_state::LinkState;
 use gorgone_protocol::request::pong::Pong;
+use gorgone_protocol::request::put_rows::Begun;
 use gorgone_protocol::{
     Action, Answer, AnswerName, Data, Message, Moment, Status, decode_answer, encode,
 };
@@ -31,7 +32,10 @@ impl Node {
 
     pub(super) fn ping(&mut self, now: Moment) {
         let token = self.tokens.fresh();
-        let message = Message::new(Action::Ping, Some(token.clone()), Data::empty());
+        // What it does not tell it is not asked for.
+        let known = Some(self.sync.mark()).filter(|mark| mark.life.is_some());
+        let data = known.map_or_else(Data::empty, Data::from_value);
+        let message = Message::new(Action::Ping, Some(token.clone()), data);
         self.pings.asked(token, now);
         self.pings.heard(now.monotonic);
         self.say(&message);
@@ -115,6 +119,9 @@ impl Node {
             );
             return self.part(LinkState::Refused, why, now);
         }
+        if !self.knows_life(&pong, now) {
+            return;
+        }
         self.pings.answered(now);
         self.dedups = Some(pong.dedups);
         self.learnt = pong.learnt();
@@ -126,6 +133,37 @@ impl Node {
         self.state = LinkState::Up;
         self.error = None;
         self.tell();
+    }
+
+    /// Whether core knows in which life of its history the node is. Before it does, nothing goes
+    /// to the node: it may have forgotten what it was sent.
+    fn knows_life(&mut self, pong: &Pong, now: Moment) -> bool {
+        let Some(life) = pong.life else {
+            return true;
+        };
+        let begun = Begun {
+            life,
+            back_to: pong.back_to,
+        };
+        if self.sync.lives(begun, now.monotonic) || self.is_talking() {
+            return true;
+        }
+        if pong.back_to.is_some() {
+            let why = "the node has lost its history, or a part of it";
+            let back = self.carry.give_up(why);
+            self.effects.extend(back.map(Effect::Carried));
+        }
+        if let Link::Proving { until, .. } = &mut self.link {
+            *until = now.monotonic + self.settings.greeting;
+        }
+        false
+    }
+
+    /// Core has answered what the node waited for before it may be given anything.
+    pub(super) fn prove_again(&mut self, now: Moment) {
+        if let Link::Proving { .. } = self.link {
+            self.ping(now);
+        }
     }
 
     /// The answer to a PING that core asked for.

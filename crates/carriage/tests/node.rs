@@ -9,7 +9,7 @@ mod far;
 
 use std::time::Duration;
 
-use far::{World, settings};
+use far::{World, history, settings};
 use gorgone_carriage::Event;
 use gorgone_protocol::request::carried::Outcome;
 use gorgone_protocol::request::node_state::LinkState;
@@ -379,7 +379,7 @@ fn synchronisation_survives_lost_links_and_a_core_that_has_no_time_or_another_ma
     }
     world.core_later = 3;
     // Core has the first rows already: another proxy brought them, and died.
-    world.mark = 7;
+    world.mark.id = 7;
     world.lose_pages = 1;
     world.run();
     world.cut();
@@ -435,4 +435,61 @@ fn questions_are_answered_by_the_node_or_at_once() {
     world.question("away", Action::Information);
     let words = world.answers[2].data.as_str();
     assert!(words.contains("node 4 cannot be reached: cut"), "{words}");
+}
+
+#[test]
+fn rows_come_home_life_by_life_and_from_the_beginning_where_the_database_is_another_one() {
+    let mut world = World::new();
+    world.history = Some(history(&[(1, 12), (2, 12), (3, 25)], 4));
+    for _ in 0..27 {
+        world.row();
+    }
+    world.run();
+    let lives: Vec<_> = world.mark.lives.iter().map(|(_, last)| *last).collect();
+    assert_eq!((world.mark.id, lives), (27, vec![12, 25, 27]));
+    assert_eq!(world.stored, (1..=27).collect::<Vec<_>>());
+    // A restart of the node only changes its life.
+    world.history = Some(history(&[(1, 12), (2, 12), (3, 25), (4, 27)], 5));
+    world.cut();
+    world.pass(10 * SECOND);
+    assert_eq!((world.mark.id, world.stored.len()), (27, 27));
+    // An older copy: what both have is not fetched again.
+    world.history = Some(history(&[(1, 12), (2, 12), (3, 20)], 6));
+    world.rows.truncate(20);
+    for _ in 0..2 {
+        world.row();
+    }
+    world.cut();
+    world.pass(10 * SECOND);
+    assert_eq!(world.stored[27..], [21, 22]);
+    // An empty database.
+    world.history = Some(history(&[], 7));
+    world.rows.clear();
+    for _ in 0..3 {
+        world.row();
+    }
+    world.cut();
+    world.pass(10 * SECOND);
+    assert_eq!(world.stored[29..], [1, 2, 3]);
+    assert_eq!(world.mark.id, 3);
+}
+
+#[test]
+fn what_a_node_may_have_forgotten_is_not_sent_to_it_again() {
+    let mut world = World::new();
+    world.history = Some(history(&[], 1));
+    world.run();
+    world.mute = true;
+    world.task("sent");
+    world.mute = false;
+    world.history = Some(history(&[], 2));
+    // Nothing goes to it before core has written down that it has begun anew.
+    world.core_later = 1;
+    world.cut();
+    world.pass(SECOND + SECOND / 2);
+    assert_ne!(world.shown().0, LinkState::Up);
+    world.pass(5 * SECOND);
+    assert_eq!(world.shown().0, LinkState::Up);
+    assert_eq!(world.heard, ["sent"]);
+    assert_eq!(world.outcomes(), [("sent", Outcome::Unknown)]);
 }

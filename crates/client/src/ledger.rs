@@ -143,6 +143,7 @@ impl Ledger {
                 etime: Some(row.etime),
                 data: row.data.clone(),
                 sequence: Some(row.sequence),
+                attempt: Some(held.attempt),
             };
             if let Some((old, _)) = held.in_flight.replace((id.clone(), now + PATIENCE)) {
                 self.messages.remove(&old);

@@ -3,7 +3,7 @@
 //! ```text
 //! module → core   [XREADY] [t] [] {"actions":[…],"slots":8,"epoch":…,"heartbeat":5}
 //! core → module   [X] [TOKEN] [] DATA
-//! module → core   [PUTLOG] [t] [] {"token":"TOKEN","code":…,"data":…,"sequence":1}
+//! module → core   [PUTLOG] [t] [] {"token":"TOKEN","code":…,"data":…,"attempt":1,"sequence":1}
 //! core → module   [ACK] [t] {"code":0,…}                     the row is durable
 //! ```
 //! A row is kept until core has acknowledged it and is said again after a lost connection, a

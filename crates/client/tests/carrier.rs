@@ -150,7 +150,7 @@ async fn nodes_and_questions_reach_the_carrier_and_nothing_else_does() {
         panic!("not the nodes");
     };
     assert!(nodes.all);
-    assert_eq!(nodes.nodes[0].mark, 17);
+    assert_eq!(nodes.nodes[0].mark.id, 17);
     let headers = Headers {
         via: Some(NodeId::new(4)),
         ..Headers::default()

@@ -66,7 +66,10 @@ fn rows_that_are_out_of_order_or_outside_their_marks_are_refused() {
     let page = |after, upto, ids: &[i64]| PutRows {
         node: NodeId::new(4),
         after,
+        known: None,
+        life: None,
         upto,
+        begun: None,
         rows: ids.iter().map(|id| row(*id)).collect(),
     };
     let whole = page(17, 40, &[18, 30]);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use gorgone_protocol::request::log::{self, GetLog, Page, Row, WaitFor};
 use gorgone_protocol::request::logger::{self, Severity};
-use gorgone_protocol::{Code, Data, Dialect, NodeId};
+use gorgone_protocol::{Code, Data, Dialect, Life, NodeId};
 
 fn getlog(text: &str) -> GetLog {
     GetLog::decode(&Data::parse(text).unwrap(), Dialect::Seed).unwrap()
@@ -29,6 +29,7 @@ fn every_filter_survives_the_way() {
         newest: true,
         wait: Some(Duration::from_millis(1500)),
         wait_for: WaitFor::Row,
+        life: Some(Life::from_random(7)),
     };
     for dialect in [Dialect::Seed, Dialect::Centreon] {
         let back = GetLog::decode(&filter.encode(dialect), dialect).unwrap();
@@ -62,6 +63,8 @@ fn answer_says_whether_there_is_more_and_whether_the_token_lives() {
         }],
         more: true,
         live: Some(false),
+        life: Some(Life::from_random(7)),
+        upto: Some(12),
     };
     for dialect in [Dialect::Seed, Dialect::Centreon] {
         let answer = log::answer(None, NodeId::new(1), &page, dialect);

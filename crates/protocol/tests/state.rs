@@ -35,6 +35,7 @@ fn what_is_written_is_read_back() {
             etime: Some(5),
             data: r#"{"message":"é"}"#.to_owned(),
             sequence: None,
+            attempt: None,
         }],
     };
     assert_eq!(PutState::decode(&state.encode()).unwrap(), state);

@@ -99,10 +99,12 @@ impl Router {
             After::Acknowledged(ack) => self.acknowledge(ack, "noted"),
             After::Fetched {
                 node,
+                life,
                 upto,
                 tokens,
                 ack,
-            } => self.fetched((node, upto), tokens, ack, written),
+            } => self.fetched((node, life, upto), tokens, ack, written),
+            After::Began(began, ack) => self.node_began(&began, ack, written),
             After::NodePut(definition, ack) => {
                 self.nodes.put(*definition);
                 if let Some(ack) = ack {
@@ -231,7 +233,9 @@ impl Router {
             After::State {
                 ack: (to, token), ..
             } => self.unavailable(to, token, words),
-            After::Acknowledged((to, ack)) | After::Fetched { ack: (to, ack), .. } => {
+            After::Acknowledged((to, ack))
+            | After::Began(_, (to, ack))
+            | After::Fetched { ack: (to, ack), .. } => {
                 self.unavailable(to, ack, words);
             }
             After::Row { ack, .. } | After::NodePut(_, ack) | After::NodeDropped(_, ack) => {

@@ -8,7 +8,9 @@ use gorgone_protocol::request::log::GetLog;
 use gorgone_protocol::request::logger::Severity;
 use gorgone_protocol::request::nodes::{NodeDefinition, NodeKind};
 use gorgone_protocol::request::state::GetState;
-use gorgone_protocol::{Answer, Dialect, Headers, Identity, Message, NodeId, Token};
+use gorgone_protocol::{
+    Answer, Dialect, Headers, History, Identity, Life, Mark, Message, NodeId, Token,
+};
 
 use crate::{Caller, Record, Redactor, StoredLease, Task, Written};
 
@@ -125,9 +127,20 @@ pub struct Query {
     pub filter: GetLog,
     /// Where GETLOG is to wait: whether its token still runs. The answer says so.
     pub live: Option<bool>,
+    /// Set where the rows are those of one life of the history: the filter ends with it.
+    pub life: Option<OneLife>,
     /// Set where an empty result is not answered but goes on waiting; the outcome is reported
     /// by [`Event::QueryDone`].
     pub waiter: Option<WaiterId>,
+}
+
+/// Which rows somebody gets who fetches the history life by life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OneLife {
+    /// Their life.
+    pub life: Life,
+    /// Its last row, where it is over: then more rows follow, of the next life.
+    pub last: Option<i64>,
 }
 
 /// A reading of what a module keeps, done beside the loop, and answered from there.
@@ -279,6 +292,8 @@ pub struct Restored {
     pub nodes: Vec<String>,
     /// All leases.
     pub leases: Vec<StoredLease>,
-    /// Per node its own id of its last row that is stored here.
-    pub marks: Vec<(NodeId, i64)>,
+    /// Per node how far its history is stored here.
+    pub marks: Vec<(NodeId, Mark)>,
+    /// The lives of our own history; none: nobody is told of any.
+    pub history: Option<History>,
 }

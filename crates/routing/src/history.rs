@@ -2,9 +2,10 @@
 
 use gorgone_protocol::request::audit::Outcome;
 use gorgone_protocol::request::log::{GetLog, PutLog};
-use gorgone_protocol::{Code, Data, Dialect, Token};
+use gorgone_protocol::{Answer, Code, Data, Dialect, Mark, Token};
+use serde_json::json;
 
-use crate::event::{AuditQuery, Effect, Origin, Query};
+use crate::event::{AuditQuery, Effect, OneLife, Origin, Query};
 use crate::outbox::{Ack, After};
 use crate::router::Router;
 use crate::{NewRow, Record};
@@ -19,7 +20,36 @@ impl Router {
                 return self.refuse(from, Some(token), &words);
             }
         };
+        if filter.life.is_some() {
+            return self.read_life(from, token, filter);
+        }
         self.read_log(from, token, filter);
+    }
+
+    /// Somebody fetches the history: rows of one life, as long as it is still the history of
+    /// which the asker knows a part.
+    fn read_life(&mut self, to: Origin, token: Token, mut filter: GetLog) {
+        let known = Mark {
+            id: filter.id.unwrap_or(0),
+            life: filter.life,
+            lives: Vec::new(),
+        };
+        let history = self.history.as_ref();
+        let Some(history) = history.filter(|history| history.back_to(&known).is_none()) else {
+            let words = "the history of this node is another one; PING tells from where on";
+            let data = json!({ "message": words, "error": "life" });
+            return self.out.answer(to, Answer::refused_with(Some(token), data));
+        };
+        let (life, last) = history.after(known.id);
+        filter.before = last.map(|last| last.saturating_add(1));
+        self.out.push(Effect::Query(Query {
+            to,
+            token,
+            live: None,
+            filter,
+            life: Some(OneLife { life, last }),
+            waiter: None,
+        }));
     }
 
     /// Reads rows here, and waits for them where the filter says so.
@@ -46,6 +76,7 @@ impl Router {
                 token,
                 live: wait.map(|_| subject.is_some()),
                 filter,
+                life: None,
                 waiter: None,
             })),
         }
@@ -86,6 +117,7 @@ impl Router {
             data: put.data,
             // Only whoever runs a task numbers its rows.
             sequence: put.sequence.filter(|_| by_module),
+            attempt: put.attempt,
             token: text,
         };
         let subject = Token::parse(&row.token).ok();
@@ -129,6 +161,7 @@ impl Router {
             ctime: self.now.unix(),
             data,
             sequence: None,
+            attempt: None,
         }
     }
 }

@@ -27,12 +27,12 @@ mod waiters;
 pub use audit::NewAudit;
 pub use caller::{Caller, Credential};
 pub use event::{
-    AuditQuery, BatchId, Effect, Event, Origin, Query, Restored, Settings, StateQuery, WaiterId,
-    WriteFailure,
+    AuditQuery, BatchId, Effect, Event, OneLife, Origin, Query, Restored, Settings, StateQuery,
+    WaiterId, WriteFailure,
 };
 pub use gorgone_protocol::request::log::Row;
 pub use record::{
-    Fetched, NewRow, Record, Runner, StateChange, StoredLease, Task, TaskState, Written,
+    Fetched, NewRow, NodeBegan, Record, Runner, StateChange, StoredLease, Task, TaskState, Written,
 };
 pub use redact::Redactor;
 pub use router::Router;

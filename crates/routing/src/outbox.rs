@@ -6,11 +6,11 @@ use std::collections::{HashMap, VecDeque};
 use gorgone_protocol::request::audit::Outcome;
 use gorgone_protocol::request::lease::LeaseName;
 use gorgone_protocol::request::nodes::NodeDefinition;
-use gorgone_protocol::{Answer, NodeId, Token};
+use gorgone_protocol::{Answer, Life, NodeId, Token};
 
 use crate::audit::{Audits, Leave, Unsure};
 use crate::event::{BatchId, Effect, Origin};
-use crate::{NewAudit, NewRow, Record};
+use crate::{NewAudit, NewRow, NodeBegan, Record};
 
 /// Whom to acknowledge something to: the peer, and the token of its message.
 pub(crate) type Ack = (Origin, Token);
@@ -42,9 +42,12 @@ pub(crate) enum After {
     },
     /// Whoever said something is told that it is known.
     Acknowledged(Ack),
+    /// A node's history is known to be in another life.
+    Began(Box<NodeBegan>, Ack),
     /// Rows of a node stand in the history.
     Fetched {
         node: NodeId,
+        life: Option<Life>,
         upto: i64,
         tokens: Vec<String>,
         ack: Ack,

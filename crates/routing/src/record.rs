@@ -6,7 +6,7 @@ use std::time::Duration;
 use gorgone_protocol::request::lease::LeaseName;
 use gorgone_protocol::request::log::Row;
 use gorgone_protocol::request::state::Fence;
-use gorgone_protocol::{Action, Code, Data, Dialect, NodeId, Target, Token};
+use gorgone_protocol::{Action, Code, Data, Dialect, Life, Mark, NodeId, Target, Token};
 use serde_json::{Value, json};
 
 use crate::NewAudit;
@@ -92,6 +92,8 @@ pub struct NewRow {
     /// The runner's own number for the row within one hand-over, from 1: a row that comes
     /// again (its acknowledgement was lost) is stored once.
     pub sequence: Option<u64>,
+    /// Which hand-over that is, where the runner says so; else the present one.
+    pub attempt: Option<u32>,
 }
 
 /// A change to write down. A batch of them is written whole or not at all.
@@ -119,8 +121,11 @@ pub enum Record {
     /// The terminal row of a task. It is written only if the task has not ended yet.
     Finish(NewRow),
     /// Rows of a node's history, and how far it is known with them. Written only where the node
-    /// is known up to `after`.
+    /// is known up to `after` in the life `known`.
     Fetched(Fetched),
+    /// A node's history is in another life than was known. Written only where the node is known
+    /// up to `after` in the life `known`.
+    Began(NodeBegan),
     /// A node of the fleet, as it was registered: replaces what stands under its id.
     PutNode {
         /// Which node.
@@ -193,12 +198,33 @@ pub struct Fetched {
     pub node: NodeId,
     /// The mark that they follow on: the node's own id of its last row that is stored here.
     pub after: i64,
+    /// The life that this mark names.
+    pub known: Option<Life>,
+    /// The life in which they were written there; no row of one life is stored twice.
+    pub life: Option<Life>,
     /// The mark when they are stored.
     pub upto: i64,
     /// When they are stored, seconds since 1970.
     pub at: i64,
     /// With the node's own ids, which grow.
     pub rows: Vec<Row>,
+}
+
+/// What a node says of the life of its history.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NodeBegan {
+    /// Which node.
+    pub node: NodeId,
+    /// The mark that stands: the node's own id of its last row that is stored here.
+    pub after: i64,
+    /// The life that this mark names.
+    pub known: Option<Life>,
+    /// The one that it is to name.
+    pub life: Life,
+    /// Of the rows that are stored here, the node has none after this one.
+    pub back_to: Option<i64>,
+    /// When it is written down, seconds since 1970.
+    pub at: i64,
 }
 
 impl Fetched {
@@ -253,7 +279,7 @@ pub enum Written {
     },
     /// Rows of a node that do not follow on what is stored: nothing was written. This is the
     /// mark.
-    Mark(i64),
+    Mark(Box<Mark>),
     /// An `Accept` whose token is taken: nothing was written for it.
     Duplicate {
         /// Whether the earlier request was the same in action, target and data.

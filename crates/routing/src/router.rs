@@ -19,8 +19,8 @@ use gorgone_protocol::request::logger;
 use gorgone_protocol::request::nodes::NodeDefinition;
 use gorgone_protocol::request::ready::Ready;
 use gorgone_protocol::{
-    Action, Answer, AnswerName, Code, Data, Dialect, Headers, Message, Moment, Reason, STOPPING,
-    Target, Token, not_known,
+    Action, Answer, AnswerName, Code, Data, Dialect, Headers, History, Message, Moment, Reason,
+    STOPPING, Target, Token, not_known,
 };
 use serde_json::json;
 
@@ -63,6 +63,8 @@ pub struct Router {
     pub(crate) nodes: Nodes,
     pub(crate) relays: Relays,
     pub(crate) waiters: Waiters,
+    /// The lives of our own history.
+    pub(crate) history: Option<History>,
     pub(crate) leases: Leases,
     pub(crate) cancels: BTreeMap<Token, Vec<CancelWaiter>>,
     counters: Counters,
@@ -85,6 +87,7 @@ impl Router {
             nodes: Nodes::default(),
             relays: Relays::default(),
             waiters: Waiters::default(),
+            history: restored.history,
             leases: Leases::default(),
             cancels: BTreeMap::new(),
             counters: Counters::default(),
@@ -291,7 +294,7 @@ impl Router {
                 self.reply(from, token, &data, AnswerName::Information);
             }
             Action::Ping => {
-                let answer = Answer::ok(Some(token), self.pong().encode());
+                let answer = Answer::ok(Some(token), self.pong(&message.data).encode());
                 self.out.answer(from, answer.named(AnswerName::Pong));
             }
             Action::GetLog => self.get_log(from, token, &message.data, dialect),

@@ -30,6 +30,7 @@ impl Router {
                 ctime: now,
                 data: row.data,
                 sequence: None,
+                attempt: None,
             })
             .collect();
         let after = After::State {

@@ -96,6 +96,7 @@ impl Waiters {
         waiter.asking = true;
         waiter.again = false;
         out.push(Effect::Query(Query {
+            life: None,
             to: waiter.to.clone(),
             token: waiter.token.clone(),
             filter: waiter.filter.clone(),
@@ -114,6 +115,7 @@ impl Waiters {
             Some(_) => {
                 if let Some(waiter) = self.remove(id) {
                     out.push(Effect::Query(Query {
+                        life: None,
                         to: waiter.to,
                         token: waiter.token,
                         filter: waiter.filter,

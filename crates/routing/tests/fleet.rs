@@ -9,7 +9,7 @@
 mod desk;
 
 use gorgone_protocol::request::node_state::LinkState;
-use gorgone_protocol::{Action, Code, Data, NodeId, Status};
+use gorgone_protocol::{Action, Code, Data, Mark, NodeId, Status};
 use gorgone_routing::{Record, Restored, Runner, Task, TaskState};
 
 use desk::fleet::{fleet, fleet_settings};
@@ -328,13 +328,19 @@ fn after_a_restart_waiting_tasks_go_on_and_those_under_way_wait_for_their_proxy(
     let restored = Restored {
         tasks: tasks.into(),
         nodes: vec![r#"{"id":4,"type":"push_zmq"}"#.to_owned()],
-        marks: vec![(node, 17)],
+        marks: vec![(
+            node,
+            Mark {
+                id: 17,
+                ..Mark::default()
+            },
+        )],
         ..Restored::default()
     };
     let mut desk = Desk::with(fleet_settings(), restored);
     let body = r#"{"actions":[],"carries":["push_zmq"],"epoch":"1","running":["leaving"]}"#;
     desk.module("p1", "PROXYREADY", body);
-    assert_eq!(desk.owned("p1")[0].nodes[0].mark, 17);
+    assert_eq!(desk.owned("p1")[0].nodes[0].mark.id, 17);
     desk.up("p1", 4);
     desk.stored();
     assert_eq!(

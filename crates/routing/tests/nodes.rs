@@ -10,7 +10,7 @@
 mod desk;
 
 use gorgone_protocol::request::node_state::LinkState;
-use gorgone_protocol::{Action, Answer, Code, Data, Identity, NodeId, Status};
+use gorgone_protocol::{Action, Answer, Code, Data, Identity, Mark, NodeId, Status};
 use gorgone_routing::{Event, Restored, Written};
 use serde_json::{Value, json};
 
@@ -151,7 +151,10 @@ fn rows_that_do_not_follow_on_are_refused_with_the_mark_to_go_on_from() {
     desk.rows("p1", 4, 1, &[(2, "b", Code::Ok)]);
     assert_eq!(desk.answer_to("p1"), nok("mark"));
     desk.rows("p1", 4, 7, &[(8, "b", Code::Ok)]);
-    desk.stored_as(Written::Mark(5));
+    desk.stored_as(Written::Mark(Box::new(Mark {
+        id: 5,
+        ..Mark::default()
+    })));
     assert_eq!(desk.answer_to("p1"), nok("mark"));
     assert_eq!(desk.status()["4"]["mark"], 5);
     desk.rows("p1", 99, 0, &[]);

@@ -6,9 +6,10 @@
 
 #[allow(
     unreachable_pub,
+    dead_code,
     clippy::expect_used,
     clippy::print_stdout,
-    reason = "it is all test"
+    reason = "it is all test, and the worlds share parts that not each of them needs whole"
 )]
 mod world;
 

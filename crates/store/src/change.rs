@@ -53,6 +53,7 @@ impl Change {
                 }
                 Self::Routing(
                     Record::Advance { .. }
+                    | Record::Began(_)
                     | Record::DropNode(_)
                     | Record::Grant { .. }
                     | Record::GiveBack(_),

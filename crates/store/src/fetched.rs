@@ -4,36 +4,35 @@
 //! transaction. Rows that are there all the same (somebody deleted the mark) are left out.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use gorgone_protocol::request::log::Row;
 use gorgone_protocol::{Code, Token};
-use gorgone_routing::{Fetched, Record, Written};
+use gorgone_routing::{Fetched, NodeBegan, Record, Written};
 
 use crate::change::{SyncMark, column_id};
+use crate::lives::life_column;
 use crate::plan::{Plan, PlannedRow, Progress};
 use crate::{Change, Error};
 
-/// What the database knows of a node whose rows the group brings.
-#[derive(Default, Debug)]
-pub(crate) struct Synced {
-    pub(crate) mark: i64,
-    /// Ids of rows that are stored, among those that the group brings.
-    pub(crate) stored: BTreeSet<i64>,
-}
+/// Rows of a node: of which life, above which id, and up to which.
+pub(crate) type Span = (i64, i64, i64);
 
-/// The nodes that must be known before the group can be planned, and up to which of their rows.
+/// The nodes that must be known before the group can be planned, and which of their rows.
 pub(crate) fn nodes<'a>(
     changes: impl Iterator<Item = &'a Change>,
-) -> Result<BTreeMap<i64, (i64, i64)>, Error> {
-    let mut nodes = BTreeMap::new();
+) -> Result<BTreeMap<i64, Vec<Span>>, Error> {
+    let mut nodes: BTreeMap<i64, Vec<Span>> = BTreeMap::new();
     for change in changes {
-        if let Change::Routing(Record::Fetched(page)) = change {
-            let (from, to) = nodes
-                .entry(column_id(page.node)?)
-                .or_insert((page.after, page.upto));
-            *from = page.after.min(*from);
-            *to = page.upto.max(*to);
+        match change {
+            Change::Routing(Record::Fetched(page)) => {
+                let span = (life_column(page.life), page.after, page.upto);
+                nodes.entry(column_id(page.node)?).or_default().push(span);
+            }
+            Change::Routing(Record::Began(began)) => {
+                nodes.entry(column_id(began.node)?).or_default();
+            }
+            _ => {}
         }
     }
     Ok(nodes)
@@ -43,10 +42,11 @@ impl<'a> Plan<'a> {
     pub(crate) fn fetched(&mut self, page: &'a Fetched) -> Result<Written, Error> {
         let node = column_id(page.node)?;
         let synced = self.synced.entry(node).or_default();
-        if synced.mark != page.after {
-            return Ok(Written::Mark(synced.mark));
+        if (synced.mark.id, synced.mark.life) != (page.after, page.known) {
+            return Ok(Written::Mark(Box::new(synced.mark.clone())));
         }
-        synced.mark = page.upto;
+        synced.stored(page.life, page.upto);
+        let life = life_column(page.life);
         let stored = synced.stored.clone();
         let mark = SyncMark {
             node: page.node,
@@ -55,7 +55,11 @@ impl<'a> Plan<'a> {
         };
         self.marks.insert(node, mark);
         let mut ended = Vec::new();
-        for row in page.rows.iter().filter(|row| !stored.contains(&row.id)) {
+        for row in page
+            .rows
+            .iter()
+            .filter(|row| !stored.contains(&(life, row.id)))
+        {
             let (code, data) = match self.meaning(page, row) {
                 Meaning::AsItIs => (row.code, Cow::Borrowed(&*row.data)),
                 Meaning::End => {
@@ -70,10 +74,27 @@ impl<'a> Plan<'a> {
                 etime: row.etime,
                 ctime: page.at,
                 data,
-                origin: Some((node, row.id)),
+                origin: Some((node, life, row.id)),
             });
         }
         Ok(Written::Fetched { ended })
+    }
+
+    /// The node is in another life, and may know less than is stored here.
+    pub(crate) fn began(&mut self, began: &NodeBegan) -> Result<Written, Error> {
+        let node = column_id(began.node)?;
+        let synced = self.synced.entry(node).or_default();
+        if (synced.mark.id, synced.mark.life) != (began.after, began.known) {
+            return Ok(Written::Mark(Box::new(synced.mark.clone())));
+        }
+        synced.began(began.life, began.back_to);
+        let mark = SyncMark {
+            node: began.node,
+            ctime: began.at,
+            last_id: synced.mark.id,
+        };
+        self.marks.insert(node, mark);
+        Ok(Written::Done)
     }
 
     fn meaning(&self, page: &Fetched, row: &Row) -> Meaning {

@@ -21,6 +21,7 @@ mod change;
 mod error;
 mod fetched;
 mod history;
+mod lives;
 mod plan;
 mod queue;
 mod session;

@@ -10,7 +10,7 @@ use gorgone_routing::{NewAudit, NewRow, Record, Runner, StateChange, Task, TaskS
 
 use crate::audit::End;
 use crate::change::{Digest, SyncMark, column_id, digest};
-use crate::fetched::Synced;
+use crate::lives::Synced;
 use crate::session::SessionChange;
 use crate::{Change, Error};
 
@@ -28,7 +28,8 @@ pub(crate) struct Standing {
     pub(crate) progress: Progress,
     pub(crate) attempt: u32,
     pub(crate) retries: u32,
-    pub(crate) last_sequence: i64,
+    /// Per attempt the number of its last row.
+    pub(crate) counted: Counted,
 }
 
 /// A task that the database has, or that the group adds.
@@ -68,8 +69,8 @@ pub(crate) struct PlannedRow<'a> {
     pub(crate) etime: i64,
     pub(crate) ctime: i64,
     pub(crate) data: Cow<'a, str>,
-    /// The node that it comes from, and its id there.
-    pub(crate) origin: Option<(i64, i64)>,
+    /// The node that it comes from, its life there, and its id.
+    pub(crate) origin: Option<(i64, i64, i64)>,
 }
 
 impl<'a> From<&'a NewRow> for PlannedRow<'a> {
@@ -126,7 +127,8 @@ pub(crate) fn tokens<'a>(changes: impl Iterator<Item = &'a Change>) -> Vec<&'a s
                 tokens.extend(page.rows.iter().map(|row| row.token.as_str()));
             }
             Change::Routing(
-                Record::PutNode { .. }
+                Record::Began(_)
+                | Record::PutNode { .. }
                 | Record::DropNode(_)
                 | Record::Grant { .. }
                 | Record::GiveBack(_)
@@ -218,9 +220,6 @@ impl<'a> Plan<'a> {
             Record::Finish(row) => match self.known.get_mut(row.token.as_str()) {
                 Some(known) if matches!(known.standing.progress, Progress::Live(_)) => {
                     known.standing.progress = Progress::Finished(row.ctime);
-                    if let Some(sequence) = sequence(row)? {
-                        known.standing.last_sequence = known.standing.last_sequence.max(sequence);
-                    }
                     known.changed = true;
                     self.ended(&row.token, (row.code, &row.data), row.ctime);
                     self.push(row)
@@ -231,6 +230,7 @@ impl<'a> Plan<'a> {
             Record::AuditOf(row) if self.done => self.audit(row),
             Record::AuditOf(_) => Written::Ignored,
             Record::Fetched(page) => self.fetched(page)?,
+            Record::Began(began) => self.began(began)?,
             Record::PutNode { id, definition } => {
                 self.nodes.insert(column_id(*id)?, Some(definition));
                 Written::Done
@@ -321,7 +321,7 @@ impl<'a> Plan<'a> {
                 progress: Progress::Live(task.state.clone()),
                 attempt: task.attempt,
                 retries: task.retries,
-                last_sequence: 0,
+                counted: Counted::default(),
             },
             changed: false,
         };
@@ -341,10 +341,9 @@ impl<'a> Plan<'a> {
                 return Ok(Written::Ignored);
             }
             (Some(known), Some(sequence)) => {
-                if sequence <= known.standing.last_sequence {
+                if !known.standing.counts(row.attempt, sequence) {
                     return Ok(Written::Ignored);
                 }
-                known.standing.last_sequence = sequence;
                 known.changed = true;
             }
             (_, None) => {}
@@ -358,12 +357,53 @@ impl<'a> Plan<'a> {
     }
 }
 
+impl Standing {
+    /// Takes the number of a row, if it is a new one.
+    fn counts(&mut self, attempt: Option<u32>, sequence: i64) -> bool {
+        let attempt = attempt.unwrap_or(self.attempt);
+        self.counted.take(attempt, sequence)
+    }
+}
+
+/// Rows are numbered within a hand-over, and a runner goes on with its number where the task is
+/// handed to it again: also when somebody else has had it in between, and counts on his own.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Counted(BTreeMap<u32, i64>);
+
+impl Counted {
+    /// Numbers of so many attempts are remembered, the newest ones.
+    const MOST: usize = 16;
+
+    /// `1:3 2:5`, the attempt and its last number.
+    pub(crate) fn read(column: &str) -> Option<Self> {
+        let pairs = column.split_whitespace().map(|pair| {
+            let (attempt, last) = pair.split_once(':')?;
+            Some((attempt.parse().ok()?, last.parse().ok()?))
+        });
+        pairs.collect::<Option<_>>().map(Self)
+    }
+
+    /// None where nothing was counted.
+    pub(crate) fn column(&self) -> Option<String> {
+        let pairs = self.0.iter();
+        let pairs: Vec<String> = pairs.map(|(at, last)| format!("{at}:{last}")).collect();
+        (!pairs.is_empty()).then(|| pairs.join(" "))
+    }
+
+    fn take(&mut self, attempt: u32, sequence: i64) -> bool {
+        let last = self.0.entry(attempt).or_default();
+        let new = sequence > *last;
+        *last = sequence.max(*last);
+        while self.0.len() > Self::MOST {
+            self.0.pop_first();
+        }
+        new
+    }
+}
+
 impl Known {
     fn advance(&mut self, state: &TaskState, attempt: u32, retries: u32) {
         let standing = &mut self.standing;
-        if standing.attempt != attempt {
-            standing.last_sequence = 0;
-        }
         standing.progress = Progress::Live(state.clone());
         standing.attempt = attempt;
         standing.retries = retries;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use gorgone_protocol::History;
 use gorgone_routing::Written;
 use tokio::sync::{mpsc, oneshot};
 
@@ -54,6 +55,7 @@ pub(crate) enum Job {
     Write(Batch),
     Purge(Chunk, Reply<u64>),
     Probe(Reply<()>),
+    BeginLife(Reply<History>),
     /// Nothing that came later is done any more.
     Close(Reply<()>),
 }
@@ -80,6 +82,9 @@ pub(crate) async fn run(mut writer: Writer, mut jobs: mpsc::Receiver<Job>) {
             }
             Job::Probe(reply) => {
                 reply.send(writer.probe().await).ok();
+            }
+            Job::BeginLife(reply) => {
+                reply.send(writer.begin_life().await).ok();
             }
             Job::Close(reply) => {
                 jobs.close();

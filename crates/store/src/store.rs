@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use gorgone_protocol::request::audit::{AuditPage, GetAudit};
 use gorgone_protocol::request::state::{GetState, StatePage};
-use gorgone_protocol::{NodeId, Token};
+use gorgone_protocol::{History, Mark, NodeId, Token};
 use gorgone_routing::{StoredLease, Task, Written};
 use gorgone_session::StoredSession;
 use sqlx::SqlitePool;
@@ -281,16 +281,24 @@ impl Store {
         Ok(mark.map(|columns| SyncMark::from_columns(node, columns)))
     }
 
-    /// How far the logs of all nodes were synchronised, each with the node's own id of its last
-    /// row that is stored here.
+    /// How far the logs of all nodes were synchronised.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn sync_marks(&self) -> Result<Vec<(NodeId, i64)>, Error> {
+    pub async fn sync_marks(&self) -> Result<Vec<(NodeId, Mark)>, Error> {
         let marks = read::marks(&self.readers).await?.into_iter();
         let marks =
             marks.filter_map(|(id, mark)| Some((NodeId::new(u64::try_from(id).ok()?), mark)));
         Ok(marks.collect())
+    }
+
+    /// Begins another life of the history: whoever opens the database to write rows does so
+    /// once, before the first row. See [`History`].
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn begin_life(&self) -> Result<History, Error> {
+        self.job(Job::BeginLife).await
     }
 
     /// How much there is. Counts whole tables: for a person who asks, not for every second.

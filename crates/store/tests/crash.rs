@@ -40,6 +40,7 @@ fn finish(token: &Token) -> Change {
         ctime: 1,
         data: "{}".to_owned(),
         sequence: None,
+        attempt: None,
     }))
 }
 

@@ -55,6 +55,8 @@ conformance! {
     rows_of_a_node_are_stored_once_with_its_mark
     rows_of_a_node_end_what_was_sent_there_and_nothing_else
     rows_are_filtered_by_their_node_and_purged_with_their_origin
+    a_history_begins_a_life_each_time_it_is_opened
+    rows_of_another_life_are_others_even_under_the_same_ids
     closing_writes_what_waits
 }
 

@@ -111,10 +111,13 @@ impl Beside {
             match store.history(&filter).await {
                 Ok(page) if page.rows.is_empty() && waiter.is_some() => None,
                 Ok(page) => {
+                    let last = query.life.and_then(|life| life.last);
                     let page = log::Page {
                         rows: page.rows,
-                        more: page.truncated,
+                        more: page.truncated || last.is_some(),
                         live: query.live,
+                        life: query.life.map(|life| life.life),
+                        upto: last.filter(|_| !page.truncated),
                     };
                     Some(log::answer(Some(query.token), node, &page, dialect))
                 }

@@ -30,7 +30,9 @@ impl Core {
         let key = read_key(core)?;
         let store = open_store(core).await?;
         let now = context.clock.now();
+        let history = store.begin_life().await?;
         let restored = Restored {
+            history: Some(history),
             tasks: store.live_tasks().await?,
             nodes: store.nodes().await?,
             marks: store.sync_marks().await?,

@@ -151,7 +151,7 @@ impl Fleet {
 
     /// Core has answered to a page.
     pub(crate) fn stored(&mut self, done: &PutDone) {
-        self.happen(done.node, Event::Stored(done.number, done.stored));
+        self.happen(done.node, Event::Stored(done.number, done.stored.clone()));
     }
 
     /// How many tasks wait for a node's answer.
@@ -403,7 +403,7 @@ impl Fleet {
             let stored = match answer {
                 Ok(answer) if answer.status == Status::Ok => Stored::Done,
                 Ok(answer) => match mark_of(&answer) {
-                    Some(mark) => Stored::Mark(mark),
+                    Some(mark) => Stored::Mark(Box::new(mark)),
                     None => {
                         tracing::warn!(%node, answer = answer.data.as_str(), "core did not take rows");
                         Stored::Later

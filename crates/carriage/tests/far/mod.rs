@@ -14,8 +14,8 @@ use gorgone_protocol::request::node_state::{LinkState, NodeState};
 use gorgone_protocol::request::pong::Pong;
 use gorgone_protocol::request::put_rows::PutRows;
 use gorgone_protocol::{
-    Action, Answer, AnswerName, Code, Data, Dialect, Identity, Message, Moment, NodeId, Target,
-    Token, decode, encode_answer,
+    Action, Answer, AnswerName, Code, Data, Dialect, History, Identity, Life, Mark, Message,
+    Moment, NodeId, Target, Token, decode, encode_answer,
 };
 use gorgone_session::{Server, ServerConfig};
 use rand::SeedableRng;
@@ -65,7 +65,9 @@ pub(crate) struct World {
     pub(crate) dials: Vec<Duration>,
     /// What core knows.
     pub(crate) stored: Vec<i64>,
-    pub(crate) mark: i64,
+    pub(crate) mark: Mark,
+    /// The lives of the other side's history, where it tells them.
+    pub(crate) history: Option<History>,
     pub(crate) core_later: usize,
     pub(crate) carried: Vec<Carried>,
     pub(crate) answers: Vec<Answer>,
@@ -99,7 +101,10 @@ impl World {
         };
         let node = Node::new(
             NodeId::new(4),
-            mark,
+            Mark {
+                id: mark,
+                ..Mark::default()
+            },
             ("life-1", 1),
             7,
             Arc::new(settings()),
@@ -126,7 +131,11 @@ impl World {
             handshakes: 0,
             dials: Vec::new(),
             stored: Vec::new(),
-            mark,
+            mark: Mark {
+                id: mark,
+                ..Mark::default()
+            },
+            history: None,
             core_later: 0,
             carried: Vec::new(),
             answers: Vec::new(),
@@ -325,13 +334,16 @@ impl World {
             self.core_later -= 1;
             return Stored::Later;
         }
-        if put.after != self.mark {
-            return Stored::Mark(self.mark);
+        if (put.after, put.known) != (self.mark.id, self.mark.life) {
+            return Stored::Mark(Box::new(self.mark.clone()));
         }
         // What cannot be read back is no PUTROWS.
         let put = PutRows::decode(&put.encode()).unwrap();
         self.stored.extend(put.rows.iter().map(|row| row.id));
-        self.mark = put.upto;
+        match put.begun {
+            Some(begun) => self.mark.began(begun.life, begun.back_to),
+            None => self.mark.stored(put.life, put.upto),
+        }
         Stored::Done
     }
 
@@ -397,6 +409,11 @@ impl World {
                     id: NodeId::new(self.says_id),
                     hostname: Some("far".to_owned()),
                     dedups: self.dedups,
+                    life: self.history.as_ref().map(|history| history.life),
+                    back_to: self
+                        .history
+                        .as_ref()
+                        .and_then(|history| history.back_to(&Pong::known(&message.data))),
                     nodes: json!({ "400": {} }),
                 };
                 Answer::ok(token, pong.encode()).named(AnswerName::Pong)
@@ -409,14 +426,23 @@ impl World {
                     self.lose_pages -= 1;
                     return;
                 }
-                let rows = self.rows.iter().filter(|row| row.id > after).cloned();
+                let of_life = filter.life.and(self.history.as_ref());
+                let (life, last) = match of_life.map(|history| history.after(after)) {
+                    Some((life, last)) => (Some(life), last),
+                    None => (None, None),
+                };
+                let rows = self.rows.iter().filter(|row| row.id > after);
+                let rows = rows.filter(|row| last.is_none_or(|last| row.id <= last));
+                let rows = rows.cloned();
                 let mut rows: Vec<Row> = rows.collect();
                 let more = rows.len() > limit as usize;
                 rows.truncate(limit as usize);
                 let page = Page {
                     rows,
-                    more,
-                    live: None,
+                    more: more || last.is_some(),
+                    life,
+                    upto: last.filter(|_| !more),
+                    ..Page::default()
                 };
                 log::answer(token, NodeId::new(4), &page, dialect)
             }
@@ -430,5 +456,16 @@ impl World {
             _ => Answer::ok(token, Data::from_value(&json!({ "message": "as asked" }))),
         };
         self.says(&answer, dialect);
+    }
+}
+
+/// A history with lives of these names; each but the last has ended at that row.
+pub(crate) fn history(past: &[(u64, i64)], life: u64) -> History {
+    History {
+        past: past
+            .iter()
+            .map(|(life, last)| (Life::from_random(*life), *last))
+            .collect(),
+        life: Life::from_random(life),
     }
 }

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::lenient;
-use crate::{Answer, Code, Data, DataError, Dialect, NodeId, Token};
+use crate::{Answer, Code, Data, DataError, Dialect, Life, NodeId, Token};
 
 /// A row of the history as it stands in the store.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -49,6 +49,10 @@ pub struct Page {
     pub more: bool,
     /// Where GETLOG was asked to wait: whether the token still runs.
     pub live: Option<bool>,
+    /// Where GETLOG named a life: the one in which the rows were written.
+    pub life: Option<Life>,
+    /// Where that life is over, and no more of its rows follow: its last row.
+    pub upto: Option<i64>,
 }
 
 /// The body of GETLOG: which rows. The seed's five filters, and those that page and wait.
@@ -79,6 +83,9 @@ pub struct GetLog {
     pub wait: Option<Duration>,
     /// What to wait for.
     pub wait_for: WaitFor,
+    /// The life that the asker was told last: the answer has rows of one life only, and says of
+    /// which. It is refused where the history is another one.
+    pub life: Option<Life>,
 }
 
 /// What a GETLOG with `wait` waits for. It waits only for tokens that have not ended.
@@ -118,6 +125,8 @@ struct GetLogBody {
     wait: Option<Duration>,
     #[serde(default)]
     wait_for: WaitFor,
+    #[serde(default)]
+    life: Option<Life>,
 }
 
 /// Longest time that a GETLOG may wait: proxies and clients give up long before.
@@ -145,6 +154,7 @@ impl GetLog {
                 .map(|limit| u32::try_from(limit.max(0)).unwrap_or(u32::MAX)),
             wait: body.wait.map(|wait| wait.min(MAX_WAIT)),
             wait_for: body.wait_for,
+            life: body.life,
         })
     }
 
@@ -178,6 +188,7 @@ impl GetLog {
         put("before", self.before.map(Value::from));
         put("node", self.node.map(|node| node.get().into()));
         put("limit", self.limit.map(Value::from));
+        put("life", self.life.map(|life| life.to_string().into()));
         put("newest", self.newest.then(|| true.into()));
         put("wait", self.wait.map(whole_or_fraction));
         put(
@@ -282,6 +293,12 @@ pub fn answer(token: Option<Token>, node: NodeId, page: &Page, dialect: Dialect)
         if let Some(live) = page.live {
             data.insert("live".to_owned(), live.into());
         }
+        if let Some(life) = page.life {
+            data.insert("life".to_owned(), json!(life));
+        }
+        if let Some(upto) = page.upto {
+            data.insert("upto".to_owned(), upto.into());
+        }
     }
     Answer::ok(token, Data::from_value(&data))
 }
@@ -304,6 +321,10 @@ pub fn decode_answer(answer: &Answer, dialect: Dialect) -> Result<Page, DataErro
         more: bool,
         #[serde(default)]
         live: Option<bool>,
+        #[serde(default)]
+        life: Option<Life>,
+        #[serde(default)]
+        upto: Option<i64>,
     }
     let body: Body = answer.data.decode()?;
     let rows: Vec<RowIn> = match body.result {
@@ -316,6 +337,8 @@ pub fn decode_answer(answer: &Answer, dialect: Dialect) -> Result<Page, DataErro
         rows,
         more: body.more,
         live: body.live,
+        life: body.life,
+        upto: body.upto,
     })
 }
 
@@ -333,6 +356,8 @@ pub struct PutLog {
     /// The sender's number for the row, from 1 within one hand-over of the token: a row that
     /// comes again is stored once.
     pub sequence: Option<u64>,
+    /// Which hand-over that is: the first one of those that the sender took for the same.
+    pub attempt: Option<u32>,
 }
 
 /// The body as it is read.
@@ -348,6 +373,8 @@ pub(crate) struct PutLogIn {
     data: Option<Box<RawValue>>,
     #[serde(default)]
     sequence: Option<u64>,
+    #[serde(default)]
+    attempt: Option<u32>,
 }
 
 /// The body as it is written.
@@ -361,6 +388,8 @@ pub(crate) struct PutLogOut<'a> {
     data: &'a RawValue,
     #[serde(skip_serializing_if = "Option::is_none")]
     sequence: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<u32>,
 }
 
 impl PutLog {
@@ -388,6 +417,7 @@ impl PutLog {
             etime: self.etime,
             data,
             sequence: self.sequence,
+            attempt: self.attempt,
         }
     }
 }
@@ -406,6 +436,7 @@ impl PutLogIn {
                 .data
                 .map_or_else(|| "{}".to_owned(), |raw| raw.get().to_owned()),
             sequence: self.sequence,
+            attempt: self.attempt,
         })
     }
 }

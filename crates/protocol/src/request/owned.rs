@@ -11,7 +11,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::nodes::NodeDefinition;
-use crate::NodeId;
+use crate::{Mark, NodeId};
 
 /// The body of NODES.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -36,8 +36,9 @@ pub struct OwnedNodes {
 pub struct OwnedNode {
     /// How it is reached.
     pub definition: NodeDefinition,
-    /// The node's own id of its last row that is stored here: 0 where there is none.
-    pub mark: i64,
+    /// How far its history is stored here.
+    #[serde(flatten)]
+    pub mark: Mark,
 }
 
 impl OwnedNodes {

@@ -2,10 +2,13 @@
 //!
 //! ```text
 //! [PONG] [TOKEN] [] {"code":0,"data":{"action":"ping","message":"ping ok","id":2,"hostname":"a",
-//!                    "dedups":true,"data":{"5":{…,"nodes":{"6":{…}}}}}}
+//!                    "dedups":true,"life":"5f0c…","data":{"5":{…,"nodes":{"6":{…}}}}}}
 //! ```
 //! The inner `data` is the node's CONSTATUS: whoever pings learns from it which nodes are
-//! reached through the node.
+//! reached through the node. Whoever fetches its rows may tell in PING how far it knows them (a
+//! [`Mark`]); `back_to` says then that the node's history is another one, see [`History`].
+//!
+//! [`History`]: crate::History
 
 use std::collections::BTreeMap;
 
@@ -13,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::nodes::Subnode;
-use crate::{Data, DataError, NodeId};
+use crate::{Data, DataError, Life, Mark, NodeId};
 
 /// What a node says of itself when it is pinged.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -26,6 +29,13 @@ pub struct Pong {
     /// Whether it recognises a task that comes again by its token. Old daemons do not.
     #[serde(default)]
     pub dedups: bool,
+    /// The present life of its history; none from old daemons.
+    #[serde(default)]
+    pub life: Option<Life>,
+    /// Of the rows that the asker knows, it has none after this one: its database is empty, or an
+    /// older copy.
+    #[serde(default)]
+    pub back_to: Option<i64>,
     /// Its CONSTATUS.
     #[serde(default, rename = "data")]
     pub nodes: Value,
@@ -48,10 +58,24 @@ impl Pong {
     /// Writes the data of an answer to PING.
     #[must_use]
     pub fn encode(&self) -> Data {
-        Data::from_value(&json!({
+        let mut data = json!({
             "action": "ping", "message": "ping ok", "id": self.id, "hostname": self.hostname,
             "dedups": self.dedups, "data": self.nodes,
-        }))
+        });
+        if let Some(life) = self.life {
+            data["life"] = json!(life);
+        }
+        if let Some(back_to) = self.back_to {
+            data["back_to"] = back_to.into();
+        }
+        Data::from_value(&data)
+    }
+
+    /// What a PING says of the rows that its sender knows; nothing where it says nothing of them,
+    /// or makes no sense.
+    #[must_use]
+    pub fn known(ping: &Data) -> Mark {
+        ping.decode().unwrap_or_default()
     }
 
     /// The nodes that are reached through the one that answered, each with its score: how many

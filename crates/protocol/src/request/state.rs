@@ -134,6 +134,7 @@ impl PutState {
                 // A number would make it a row of a request that a module runs.
                 let row = PutLog {
                     sequence: None,
+                    attempt: None,
                     ..row
                 };
                 row.token.is_some().then_some(row).ok_or(StateError::Row)

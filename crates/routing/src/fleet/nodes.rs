@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gorgone_protocol::request::node_state::{LinkState, NodeState};
 use gorgone_protocol::request::nodes::{NodeDefinition, NodeKind};
-use gorgone_protocol::{NodeId, Token};
+use gorgone_protocol::{Mark, NodeId, Token};
 
 use super::ways::Ways;
 use crate::Runner;
@@ -42,8 +42,8 @@ impl Node {
 pub(crate) struct Nodes {
     by_id: BTreeMap<NodeId, Node>,
     pub(crate) ways: Ways,
-    /// The id of the last row of each node that is stored here, also of nodes of before.
-    marks: BTreeMap<NodeId, i64>,
+    /// How far each node's history is stored here, also of nodes of before.
+    marks: BTreeMap<NodeId, Mark>,
     /// Which tasks a proxy has for each node, or is about to get.
     leaving: HashMap<Token, NodeId>,
     windows: BTreeMap<NodeId, usize>,
@@ -144,11 +144,15 @@ impl Nodes {
         }
     }
 
-    pub(crate) fn mark(&self, id: NodeId) -> i64 {
-        self.marks.get(&id).copied().unwrap_or(0)
+    pub(crate) fn mark(&self, id: NodeId) -> Mark {
+        self.marks.get(&id).cloned().unwrap_or_default()
     }
 
-    pub(crate) fn set_mark(&mut self, id: NodeId, mark: i64) {
+    pub(crate) fn mark_mut(&mut self, id: NodeId) -> &mut Mark {
+        self.marks.entry(id).or_default()
+    }
+
+    pub(crate) fn set_mark(&mut self, id: NodeId, mark: Mark) {
         self.marks.insert(id, mark);
     }
 

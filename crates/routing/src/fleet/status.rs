@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use gorgone_protocol::NodeId;
 use gorgone_protocol::request::node_state::LinkState;
 use gorgone_protocol::request::pong::Pong;
+use gorgone_protocol::{Data, NodeId};
 use serde_json::{Map, Value, json};
 
 use crate::TaskState;
@@ -56,7 +56,7 @@ impl Router {
             (None, Some(_)) => (LinkState::Connecting, None),
             (Some(link), Some(_)) => (link.state, link.error.clone()),
         };
-        let mark = self.nodes.mark(id);
+        let mark = self.nodes.mark(id).id;
         let newest = link.and_then(|link| link.newest_row);
         json!({
             "type": node.definition.kind,
@@ -93,8 +93,8 @@ impl Router {
             .collect()
     }
 
-    /// What PONG says. Old parents expect objects under `nodes`, as deep as the chain is.
-    pub(crate) fn pong(&self) -> Pong {
+    /// What PONG says to a PING. Old parents expect objects under `nodes`, as deep as the chain is.
+    pub(crate) fn pong(&self, ping: &Data) -> Pong {
         let nodes: Map<String, Value> = self
             .nodes
             .iter()
@@ -120,6 +120,11 @@ impl Router {
             id: self.settings.node,
             hostname: Some(self.settings.hostname.clone()),
             dedups: true,
+            life: self.history.as_ref().map(|history| history.life),
+            back_to: self
+                .history
+                .as_ref()
+                .and_then(|history| history.back_to(&Pong::known(ping))),
             nodes: nodes.into(),
         }
     }

@@ -69,8 +69,11 @@ impl Desk {
         let put = PutRows {
             node: NodeId::new(id),
             after,
+            known: None,
+            life: None,
             upto: rows.last().map_or(after, |row| row.id),
             rows,
+            begun: None,
         };
         self.module(proxy, "PUTROWS", put.encode().as_str());
     }

@@ -166,6 +166,7 @@ impl Desk {
             etime: None,
             data: data.to_owned(),
             sequence: number,
+            attempt: None,
         };
         let message = Message::new(Action::PutLog, None, put.encode(Dialect::Seed));
         self.says(Origin::Module(Identity::new(name.as_bytes())), message);

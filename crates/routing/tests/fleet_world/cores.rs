@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use gorgone_protocol::request::cancel::Cancel;
+use gorgone_protocol::request::log::Page;
 use gorgone_protocol::request::nodes::NodeKind;
-use gorgone_protocol::{Action, Data, Dialect, Identity, Message, NodeId, Status, Target, Token};
+use gorgone_protocol::{
+    Action, Data, Dialect, Identity, Life, Message, NodeId, Status, Target, Token,
+};
 use gorgone_routing::{Effect, Event, Origin, Query, Record, Router, Settings, WriteFailure};
 use serde_json::json;
 
@@ -21,6 +24,8 @@ pub struct Core {
     /// Until when every commit fails.
     pub broken_until: u64,
     last_answer: u64,
+    /// A copy of the store, to be put back later.
+    pub copy: Option<Store>,
     settings: Settings,
 }
 
@@ -35,6 +40,7 @@ impl Core {
             busy: false,
             broken_until: 0,
             last_answer: 0,
+            copy: None,
             settings: Settings {
                 node: id,
                 expected_actions: vec![Action::Command],
@@ -54,7 +60,10 @@ impl World {
         }
         self.say(|| format!("core {} starts", core + 1));
         let now = self.moment();
+        self.counter += 1;
+        let life = Life::from_random(self.counter);
         let it = &mut self.cores[core];
+        it.store.begin_life(life);
         let restored = it.store.restore();
         if core == 0 {
             // What may have been handed over keeps no place.
@@ -190,9 +199,21 @@ impl World {
         };
         let after = query.filter.id.unwrap_or(0);
         let limit = query.filter.limit.unwrap_or(1000) as usize;
+        let before = query.filter.before.unwrap_or(i64::MAX);
         let rows = self.cores[core].store.rows.iter();
-        let rows = rows.filter(|row| row.id > after).take(limit).cloned();
-        let said = Said::Rows(query.token.clone(), rows.collect());
+        let rows = rows.filter(|row| row.id > after && row.id < before);
+        let mut rows = rows.cloned().peekable();
+        let taken = rows.by_ref().take(limit).collect();
+        let truncated = rows.peek().is_some();
+        let last = query.life.and_then(|life| life.last);
+        let page = Page {
+            rows: taken,
+            more: truncated || last.is_some(),
+            life: query.life.map(|life| life.life),
+            upto: last.filter(|_| !truncated),
+            ..Page::default()
+        };
+        let said = Said::Rows(query.token.clone(), page);
         self.answer_proxy(identity, said);
     }
 

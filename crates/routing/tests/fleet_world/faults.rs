@@ -17,6 +17,9 @@ pub enum Fault {
     CutLink(u64),
     StoreBreaks(usize, u64),
     KillEverything,
+    /// A node is installed anew, or gets a copy of its database back.
+    Reinstall(usize),
+    Copy(usize),
 }
 
 const RUNNERS: [&str; 4] = ["action-1", "action-2", "action-3", "action-4"];
@@ -93,7 +96,9 @@ impl World {
             45..=51 => Fault::KillPeer(peer),
             52..=63 => Fault::CutBus(peer),
             64..=86 => Fault::CutLink(self.rng.between(2, 4)),
-            87..=90 => Fault::KillEverything,
+            87..=89 => Fault::KillEverything,
+            90..=91 => Fault::Reinstall(self.rng.index(3) + 1),
+            92..=94 => Fault::Copy(self.rng.index(3) + 1),
             _ => {
                 let long = if self.rng.percent(30) { 8000 } else { 800 };
                 Fault::StoreBreaks(core, self.rng.between(1, long))
@@ -127,6 +132,8 @@ impl World {
             Fault::StoreBreaks(core, long) => {
                 self.cores[core].broken_until = self.now + long;
             }
+            Fault::Copy(core) => self.copy_store(core),
+            Fault::Reinstall(core) => self.reinstall(core),
             Fault::KillEverything => {
                 for peer in 0..self.peers.len() {
                     self.fault(Fault::KillPeer(peer));
@@ -136,6 +143,51 @@ impl World {
                 }
             }
         }
+    }
+
+    /// A copy is made of a node's database.
+    fn copy_store(&mut self, core: usize) {
+        let mut copy = self.cores[core].store.clone();
+        copy.queue.clear();
+        self.cores[core].copy = Some(copy);
+        if self.rng.percent(80) {
+            self.after(500, 15_000, Ev::Fault(Fault::Reinstall(core)));
+        }
+    }
+
+    /// A node begins again with nothing, or with the copy.
+    fn reinstall(&mut self, core: usize) {
+        let id = self.cores[core].id;
+        if self.old && id == NodeId::new(3) {
+            // Nobody can tell that of an old daemon.
+            return;
+        }
+        let parent = if core == 3 { 1 } else { 0 };
+        let known = self.cores[parent]
+            .store
+            .marks
+            .get(&id)
+            .map_or(0, |mark| mark.id);
+        let present = self.cores[core].store.lives.last().copied();
+        let copy = self.cores[core].copy.take().filter(|copy| {
+            // A copy that has all rows that are known elsewhere, and was made in the life that
+            // is known, cannot be told from a database that only stood still.
+            known > copy.rows.len() as i64 || copy.lives.last().copied() != present
+        });
+        for peer in 0..self.peers.len() {
+            if self.peers[peer].core == core {
+                self.fault(Fault::KillPeer(peer));
+            }
+        }
+        self.fault(Fault::KillCore(core));
+        let nodes = self.cores[core].store.nodes.clone();
+        let store = copy.unwrap_or_default();
+        let live = store.tasks.values().filter(|task| !task.finished);
+        self.revived
+            .extend(live.map(|task| task.task.token.as_str().to_owned()));
+        self.cores[core].store = store;
+        self.cores[core].store.nodes = nodes;
+        self.summary.reinstalled += 1;
     }
 
     pub(super) fn heal(&mut self) {

@@ -1,20 +1,20 @@
 //! The connections of proxies to nodes: they drop, repeat and delay what goes over them.
 
 use gorgone_protocol::request::carried::Outcome;
-use gorgone_protocol::request::log::GetLog;
+use gorgone_protocol::request::log::{GetLog, Page};
 use gorgone_protocol::request::pong::Pong;
-use gorgone_protocol::request::put_rows::PutRows;
+use gorgone_protocol::request::put_rows::{Begun, PutRows};
 use gorgone_protocol::{
     Action, Answer, AnswerName, Data, Dialect, Identity, Message, NodeId, Status, Token,
 };
-use gorgone_routing::{Origin, Row};
+use gorgone_routing::Origin;
 use serde_json::Value;
 
 use super::bus::Role;
 use super::{ACTIVE_MS, Ev, Said, Up, World};
 
 /// How many rows one page has.
-const PAGE: u32 = 7;
+const ROWS: u32 = 7;
 
 impl World {
     fn is_old(&self, id: NodeId) -> bool {
@@ -64,17 +64,22 @@ impl World {
         match conn.link {
             None if there => {
                 conn.link = Some(link);
-                let ping = Token::parse(&format!("ping-{link}")).ok();
-                let message = Message::new(Action::Ping, ping, Data::empty());
-                self.send_to_node(peer, id, message);
+                self.ping(peer, id);
             }
             None => {}
+            // Core has to write down the life that the node is in.
+            Some(_) if !conn.up && conn.fetching.is_some_and(|since| now < since + 2000) => {}
             // The greeting was lost.
-            Some(_) if !conn.up => conn.link = None,
+            Some(_) if !conn.up => {
+                conn.link = None;
+                conn.fetching = None;
+                conn.put = None;
+            }
             Some(_) => {
                 let late = conn.fetching.is_some_and(|since| now > since + 2000);
                 if conn.fetching.is_none() || late {
                     conn.fetching = None;
+                    conn.put = None;
                     if self.rng.percent(30) {
                         self.fetch(peer, id);
                     }
@@ -83,8 +88,19 @@ impl World {
         }
     }
 
+    pub(super) fn ping(&mut self, peer: usize, id: NodeId) {
+        let Some(conn) = self.proxy(peer).nodes.get(&id) else {
+            return;
+        };
+        let known = Data::from_value(&conn.mark);
+        self.counter += 1;
+        let token = Token::parse(&format!("ping-{}", self.counter)).ok();
+        self.send_to_node(peer, id, Message::new(Action::Ping, token, known));
+    }
+
     fn fetch(&mut self, peer: usize, id: NodeId) {
         let now = self.now;
+        let old = self.is_old(id);
         let Some(conn) = self.proxy(peer).nodes.get_mut(&id) else {
             return;
         };
@@ -95,17 +111,18 @@ impl World {
         conn.fetching = Some(now);
         conn.stale = false;
         let filter = GetLog {
-            id: Some(conn.mark),
-            limit: Some(PAGE),
+            id: Some(conn.mark.id),
+            limit: Some(ROWS),
+            life: conn.mark.life.filter(|_| !old),
             ..GetLog::default()
         };
-        let token = Token::parse(&format!("get-{}", conn.mark)).ok();
+        let token = Token::parse(&format!("get-{}", conn.mark.id)).ok();
         let message = Message::new(Action::GetLog, token, filter.encode(Dialect::Seed));
         self.send_to_node(peer, id, message);
     }
 
     /// Rows came: they go to core, in order.
-    fn rows_came(&mut self, peer: usize, id: NodeId, asked: &Token, rows: Vec<Row>) {
+    fn rows_came(&mut self, peer: usize, id: NodeId, asked: &Token, page: Page) {
         let Some(conn) = self.proxy(peer).nodes.get_mut(&id) else {
             return;
         };
@@ -113,22 +130,38 @@ impl World {
             .as_str()
             .strip_prefix("get-")
             .and_then(|n| n.parse::<i64>().ok());
-        let Some(after) = after else {
+        let Some(after) = after.filter(|after| *after == conn.mark.id && conn.put.is_none()) else {
             return;
         };
-        let Some(last) = rows.last() else {
+        let last = page.rows.last().map(|row| row.id).max(page.upto);
+        let Some(upto) = last.filter(|last| *last > after) else {
             conn.fetching = None;
             return;
         };
         let put = PutRows {
             node: id,
             after,
-            upto: last.id,
-            rows,
+            known: conn.mark.life,
+            life: page.life,
+            upto,
+            rows: page.rows,
+            begun: None,
         };
+        self.put_rows(peer, id, put);
+    }
+
+    fn put_rows(&mut self, peer: usize, id: NodeId, put: PutRows) {
+        let now = self.now;
+        let Some(conn) = self.proxy(peer).nodes.get_mut(&id) else {
+            return;
+        };
+        conn.fetching = Some(now);
         self.counter += 1;
-        let token = Token::parse(&format!("rows-{id}-{}", self.counter)).ok();
-        let message = Message::new(Action::PutRows, token, put.encode());
+        let token = Token::parse(&format!("rows-{id}-{}", self.counter)).expect("is a token");
+        let message = Message::new(Action::PutRows, Some(token.clone()), put.encode());
+        if let Some(conn) = self.proxy(peer).nodes.get_mut(&id) {
+            conn.put = Some((token, put));
+        }
         // Also pages travel twice.
         if self.rng.percent(3) {
             self.send_up(peer, Up::Message(message.clone()));
@@ -208,10 +241,13 @@ impl World {
             return;
         }
         match said {
-            Said::Rows(token, rows) => self.rows_came(peer, id, &token, rows),
+            Said::Rows(token, page) => self.rows_came(peer, id, &token, page),
             Said::SyncLogs => self.fetch(peer, id),
             Said::Answer(answer) if answer.name == AnswerName::Pong => {
                 self.node_is_there(peer, id, &answer);
+            }
+            Said::Answer(answer) if answer.data.as_str().contains(r#""error":"life""#) => {
+                self.link_lost(peer, id, "its history is another one");
             }
             Said::Answer(answer) => self.node_answered(peer, answer),
         }
@@ -228,6 +264,15 @@ impl World {
         if conn.up {
             return;
         }
+        let begun = pong.life.filter(|_| !old).map(|life| Begun {
+            life,
+            back_to: pong.back_to,
+        });
+        if let Some(begun) = begun
+            && (conn.mark.life != Some(begun.life) || begun.back_to.is_some())
+        {
+            return self.node_began(peer, id, begun);
+        }
         conn.up = true;
         conn.dedups = Some(pong.dedups && !old);
         conn.learnt = pong.learnt();
@@ -236,6 +281,33 @@ impl World {
             self.send_task(peer, &token);
         }
         self.fetch(peer, id);
+    }
+
+    /// Core is to know first in which life the node is.
+    fn node_began(&mut self, peer: usize, id: NodeId, begun: Begun) {
+        if begun.back_to.is_some() {
+            for (token, sent) in self.held_for(peer, id) {
+                if sent {
+                    self.say_carried(peer, &token, Outcome::Unknown);
+                }
+            }
+        }
+        let Some(conn) = self.proxy(peer).nodes.get(&id) else {
+            return;
+        };
+        if conn.put.is_some() {
+            return;
+        }
+        let put = PutRows {
+            node: id,
+            after: conn.mark.id,
+            known: conn.mark.life,
+            life: None,
+            upto: conn.mark.id,
+            rows: Vec::new(),
+            begun: Some(begun),
+        };
+        self.put_rows(peer, id, put);
     }
 
     fn node_answered(&mut self, peer: usize, answer: Answer) {

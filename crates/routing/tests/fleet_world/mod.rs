@@ -20,8 +20,9 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
 use std::time::Duration;
 
+use gorgone_protocol::request::log::Page;
 use gorgone_protocol::{Answer, Headers, Message, Moment, NodeId, Token};
-use gorgone_routing::{Event, Row};
+use gorgone_routing::Event;
 
 use bus::Peer;
 use cores::Core;
@@ -55,7 +56,7 @@ pub enum Up {
 pub enum Said {
     Answer(Answer),
     /// To GETLOG, with its token.
-    Rows(Token, Vec<Row>),
+    Rows(Token, Page),
     SyncLogs,
 }
 
@@ -143,6 +144,8 @@ pub struct World {
     /// node.
     pub last_place: HashMap<(u64, NodeId), usize>,
     pub handed: HashSet<String>,
+    /// Tokens that an older copy of a node's database brought back to life there.
+    pub revived: HashSet<String>,
     pub summary: Summary,
 }
 
@@ -198,6 +201,7 @@ impl World {
             runner_fault: false,
             last_place: HashMap::new(),
             handed: HashSet::new(),
+            revived: HashSet::new(),
             summary: Summary::default(),
             rng,
         }

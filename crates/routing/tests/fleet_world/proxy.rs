@@ -6,9 +6,11 @@ use gorgone_protocol::request::carried::{Carried, Outcome};
 use gorgone_protocol::request::node_state::{LinkState, NodeState};
 use gorgone_protocol::request::nodes::NodeKind;
 use gorgone_protocol::request::owned::OwnedNodes;
-use gorgone_protocol::request::put_rows::mark_of;
+use gorgone_protocol::request::put_rows::{PutRows, mark_of};
 use gorgone_protocol::request::ready::Ready;
-use gorgone_protocol::{Action, Answer, Data, Headers, Message, NodeId, Status, Target, Token};
+use gorgone_protocol::{
+    Action, Answer, Data, Headers, Mark, Message, NodeId, Status, Target, Token,
+};
 
 use super::bus::Role;
 use super::{Down, Ev, Up, World};
@@ -16,7 +18,7 @@ use super::{Down, Ev, Up, World};
 /// The connection to one node.
 #[derive(Default)]
 pub struct Conn {
-    pub mark: i64,
+    pub mark: Mark,
     /// Which connection this is, and when it was begun; none where there is none.
     pub link: Option<u64>,
     pub up: bool,
@@ -25,6 +27,8 @@ pub struct Conn {
     /// When rows were asked for, and not here yet.
     pub fetching: Option<u64>,
     pub stale: bool,
+    /// What is with core, under which token.
+    pub put: Option<(Token, PutRows)>,
 }
 
 /// A task that core handed over.
@@ -125,7 +129,9 @@ impl World {
         for node in owned.nodes {
             let id = node.definition.id;
             let conn = self.proxy(peer).nodes.entry(id).or_default();
-            conn.mark = conn.mark.max(node.mark);
+            if conn.fetching.is_none() {
+                conn.mark = node.mark;
+            }
             self.say_state(peer, id);
         }
     }
@@ -279,11 +285,24 @@ impl World {
             .and_then(|rest| NodeId::parse(rest.split('-').next()?).ok())
             && let Some(conn) = self.proxy(peer).nodes.get_mut(&id)
         {
-            if let Some(mark) = mark_of(&answer) {
-                conn.stale |= mark > conn.mark && answer.status == Status::Ok;
-                conn.mark = mark;
-            }
+            let Some((_, put)) = conn.put.take_if(|(token, _)| *token == message) else {
+                return;
+            };
             conn.fetching = None;
+            match (answer.status, mark_of(&answer)) {
+                (Status::Ok, _) => {
+                    conn.stale = true;
+                    match put.begun {
+                        Some(begun) => conn.mark.began(begun.life, begun.back_to),
+                        None => conn.mark.stored(put.life, put.upto),
+                    }
+                }
+                (Status::Nok, Some(mark)) => conn.mark = mark,
+                (Status::Nok, None) => {}
+            }
+            if !conn.up && conn.link.is_some() {
+                self.ping(peer, id);
+            }
         }
     }
 
@@ -320,6 +339,7 @@ impl World {
         conn.link = None;
         conn.up = false;
         conn.fetching = None;
+        conn.put = None;
         let keep = conn.dedups == Some(true);
         self.say_state(peer, id);
         for (token, sent) in self.held_for(peer, id) {

@@ -162,6 +162,7 @@ impl World {
                     etime: None,
                     data: json!({ "forged": true }).to_string(),
                     sequence: None,
+                    attempt: None,
                 };
                 // Only about tokens that are taken: a note under a free token is no forgery.
                 if !self.store.tasks.contains_key(name) {

@@ -196,7 +196,8 @@ impl Module {
             self.name, self.life, self.next_message
         ))
         .ok();
-        let mut message = put(token, row.code, row.data.clone(), Some(row.sequence));
+        let number = (row.sequence, held.attempt);
+        let mut message = put(token, row.code, row.data.clone(), Some(number));
         message.token.clone_from(&id);
         if let Some(old) = held.in_flight.take() {
             self.messages.remove(&old);
@@ -228,13 +229,14 @@ impl Module {
     }
 }
 
-fn put(token: &Token, code: Code, data: String, sequence: Option<u64>) -> Message {
+fn put(token: &Token, code: Code, data: String, number: Option<(u64, u32)>) -> Message {
     let put = PutLog {
         token: Some(token.as_str().to_owned()),
         code,
         etime: None,
         data,
-        sequence,
+        sequence: number.map(|(sequence, _)| sequence),
+        attempt: number.map(|(_, attempt)| attempt),
     };
     Message::new(Action::PutLog, None, put.encode(Dialect::Seed))
 }

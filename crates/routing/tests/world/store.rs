@@ -5,27 +5,32 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use gorgone_protocol::request::audit::Outcome;
 use gorgone_protocol::request::log::{GetLog, Row};
-use gorgone_protocol::{Code, NodeId, Token};
-use gorgone_routing::{BatchId, Fetched, NewAudit, NewRow, Record, Restored, Task, Written};
+use gorgone_protocol::{Code, History, Life, Mark, NodeId, Token};
+use gorgone_routing::{
+    BatchId, Fetched, NewAudit, NewRow, NodeBegan, Record, Restored, Task, Written,
+};
 
+#[derive(Clone)]
 pub struct Stored {
     pub task: Task,
     /// As it was accepted.
     pub retries: u32,
     pub finished: bool,
     pub order: usize,
-    last_sequence: u64,
+    counted: HashMap<u32, u64>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Store {
     pub tasks: HashMap<String, Stored>,
     pub rows: Vec<Row>,
     pub queue: VecDeque<(BatchId, Vec<Record>)>,
     pub nodes: BTreeMap<NodeId, String>,
-    pub marks: BTreeMap<NodeId, i64>,
-    /// Which rows came from other nodes: whose, and which there.
-    pub origins: Vec<(NodeId, i64)>,
+    pub marks: BTreeMap<NodeId, Mark>,
+    /// The lives of this history, each with how many rows there were when it began.
+    pub lives: Vec<(Life, i64)>,
+    /// Which rows came from other nodes: whose, of which life, and which there.
+    pub origins: Vec<(NodeId, Option<Life>, i64)>,
     /// What the audit says, by who asked.
     pub audit: HashMap<String, Vec<NewAudit>>,
 }
@@ -58,7 +63,7 @@ impl Store {
                     retries: task.retries,
                     finished: false,
                     order: self.tasks.len(),
-                    last_sequence: 0,
+                    counted: HashMap::new(),
                     task,
                 };
                 self.tasks
@@ -72,9 +77,6 @@ impl Store {
                 retries,
             } => match self.tasks.get_mut(token.as_str()) {
                 Some(stored) if !stored.finished => {
-                    if stored.task.attempt != attempt {
-                        stored.last_sequence = 0;
-                    }
                     stored.task.state = state;
                     stored.task.attempt = attempt;
                     stored.task.retries = retries;
@@ -93,6 +95,7 @@ impl Store {
                 _ => Written::Ignored,
             },
             Record::Fetched(page) => self.fetched(page),
+            Record::Began(began) => self.began(&began),
             Record::PutNode { id, definition } => {
                 self.nodes.insert(id, definition);
                 Written::Done
@@ -115,12 +118,16 @@ impl Store {
 
     fn fetched(&mut self, page: Fetched) -> Written {
         let mark = self.marks.entry(page.node).or_default();
-        if *mark != page.after {
-            return Written::Mark(*mark);
+        if (mark.id, mark.life) != (page.after, page.known) {
+            return Written::Mark(Box::new(mark.clone()));
         }
-        *mark = page.upto;
+        mark.stored(page.life, page.upto);
         let mut ended = Vec::new();
         for mut row in page.rows.clone() {
+            let origin = (page.node, page.life, row.id);
+            if self.origins.contains(&origin) {
+                continue;
+            }
             let stored = self.tasks.get_mut(&row.token);
             if let (Some(stored), true) = (stored, row.code.is_terminal()) {
                 if stored.finished || stored.task.state.node() != Some(page.node) {
@@ -131,12 +138,41 @@ impl Store {
                     ended.push(stored.task.token.clone());
                 }
             }
-            self.origins.push((page.node, row.id));
+            self.origins.push(origin);
             row.id = self.rows.len() as i64 + 1;
             row.node = Some(page.node);
             self.rows.push(row);
         }
         Written::Fetched { ended }
+    }
+
+    fn began(&mut self, began: &NodeBegan) -> Written {
+        let mark = self.marks.entry(began.node).or_default();
+        if (mark.id, mark.life) != (began.after, began.known) {
+            return Written::Mark(Box::new(mark.clone()));
+        }
+        mark.began(began.life, began.back_to);
+        Written::Done
+    }
+
+    /// Somebody opens the database.
+    pub fn begin_life(&mut self, life: Life) {
+        self.lives.push((life, self.rows.len() as i64));
+    }
+
+    fn history(&self) -> Option<History> {
+        let (life, _) = *self.lives.last()?;
+        let ends = self.lives.iter().skip(1);
+        let past = self.lives.iter().zip(ends);
+        let past = past.map(|((life, _), (_, end))| (*life, *end)).collect();
+        Some(History { past, life })
+    }
+
+    /// In which life a row was written.
+    pub fn life_of(&self, row: i64) -> Option<Life> {
+        let before = self.lives.iter().rev();
+        let mut before = before.filter(|(_, first)| *first < row);
+        before.next().map(|(life, _)| *life)
     }
 
     fn note(&mut self, row: NewRow) -> Written {
@@ -145,10 +181,12 @@ impl Store {
             (None, Some(_)) => return Written::Ignored,
             (Some(stored), None) if stored.finished => return Written::Ignored,
             (Some(stored), Some(sequence)) => {
-                if sequence <= stored.last_sequence {
+                let attempt = row.attempt.unwrap_or(stored.task.attempt);
+                let last = stored.counted.entry(attempt).or_default();
+                if sequence <= *last {
                     return Written::Ignored;
                 }
-                stored.last_sequence = sequence;
+                *last = sequence;
             }
             (_, None) => {}
         }
@@ -175,7 +213,8 @@ impl Store {
         Restored {
             tasks: live.into_iter().map(|stored| stored.task.clone()).collect(),
             nodes: self.nodes.values().cloned().collect(),
-            marks: self.marks.iter().map(|(id, mark)| (*id, *mark)).collect(),
+            marks: self.marks.clone().into_iter().collect(),
+            history: self.history(),
             ..Restored::default()
         }
     }

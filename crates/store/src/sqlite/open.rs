@@ -29,6 +29,10 @@ const MIGRATIONS: &[(&str, &str)] = &[
         "fleet",
         include_str!("../../../../schema/sqlite/0004_fleet.sql"),
     ),
+    (
+        "lives",
+        include_str!("../../../../schema/sqlite/0006_lives.sql"),
+    ),
 ];
 
 /// The first bytes of every SQLite database.

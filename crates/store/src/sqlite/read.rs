@@ -1,8 +1,8 @@
 //! Reading, on connections of its own: a reader never waits for the writer.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
-use gorgone_protocol::{Action, Code, Data, Dialect, NodeId, Target, Token};
+use gorgone_protocol::{Action, Code, Data, Dialect, Mark, NodeId, Target, Token};
 use gorgone_routing::{Row, Task};
 use gorgone_session::StoredSession;
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqlitePoolOptions, SqliteRow};
@@ -11,6 +11,7 @@ use sqlx::{Arguments as _, AssertSqlSafe, Row as _, SqlitePool};
 use super::write::standing_from_row;
 use crate::change::{SyncMark, column_id};
 use crate::history::{Filter, Page, RowsOf};
+use crate::lives::life_from_column;
 use crate::plan::{Progress, Standing, code_column};
 use crate::session::Columns;
 use crate::store::{Stats, TaskStatus};
@@ -190,7 +191,7 @@ fn history_query(filter: &Filter, index: &str) -> Result<(String, SqliteArgument
 }
 
 const TASK_COLUMNS: &str = "SELECT id, token, action, target, data, origin, accepted_ms, \
-     expires_ms, state, runner, runner_epoch, attempt, retries, last_sequence, finished, \
+     expires_ms, state, runner, runner_epoch, attempt, retries, counted, finished, \
      node FROM gorgone_task";
 
 pub(crate) async fn live_tasks(pool: &SqlitePool) -> Result<Vec<Task>, Error> {
@@ -286,13 +287,23 @@ pub(crate) async fn mark(pool: &SqlitePool, node: i64) -> Result<Option<(i64, i6
         .transpose()
 }
 
-pub(crate) async fn marks(pool: &SqlitePool) -> Result<Vec<(i64, i64)>, Error> {
+pub(crate) async fn marks(pool: &SqlitePool) -> Result<BTreeMap<i64, Mark>, Error> {
+    let mut marks: BTreeMap<i64, Mark> = BTreeMap::new();
     let sql = "SELECT id, coalesce(max(last_id), 0) FROM gorgone_synchistory \
-               WHERE id IS NOT NULL GROUP BY id ORDER BY id";
-    let rows = sqlx::query(sql).fetch_all(pool).await?;
-    rows.iter()
-        .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
-        .collect()
+               WHERE id IS NOT NULL GROUP BY id";
+    for row in sqlx::query(sql).fetch_all(pool).await? {
+        marks.entry(row.try_get(0)?).or_default().id = row.try_get(1)?;
+    }
+    let sql = "SELECT node, life FROM gorgone_node_now";
+    for row in sqlx::query(sql).fetch_all(pool).await? {
+        marks.entry(row.try_get(0)?).or_default().life = life_from_column(row.try_get(1)?);
+    }
+    let sql = "SELECT node, life, last_id FROM gorgone_node_life ORDER BY node, turn";
+    for row in sqlx::query(sql).fetch_all(pool).await? {
+        let life = life_from_column(row.try_get(1)?).zip(Some(row.try_get(2)?));
+        marks.entry(row.try_get(0)?).or_default().lives.extend(life);
+    }
+    Ok(marks)
 }
 
 impl SyncMark {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use gorgone_protocol::History;
 use gorgone_routing::{Runner, Written};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqliteConnection};
@@ -9,7 +10,7 @@ use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqliteConnection};
 use super::bucket::{Bucket, LARGEST};
 use super::{audit, fetched, state};
 use crate::fetched::nodes;
-use crate::plan::{Known, Place, Plan, Progress, Standing, code_column, leases, tokens};
+use crate::plan::{Counted, Known, Place, Plan, Progress, Standing, code_column, leases, tokens};
 use crate::session::{SessionChange, dialect_column};
 use crate::{Change, Error};
 
@@ -44,20 +45,20 @@ impl Statements {
         Self {
             tasks: Bucket::new(
                 "SELECT token, id, digest, state, runner, runner_epoch, attempt, retries, \
-                 last_sequence, finished, node FROM gorgone_task WHERE token IN (",
+                 counted, finished, node FROM gorgone_task WHERE token IN (",
                 "?",
                 ")",
             ),
             insert_tasks: insert(
                 "INSERT INTO gorgone_task (token, digest, action, target, data, origin, \
                  accepted_ms, expires_ms, state, runner, runner_epoch, attempt, retries, \
-                 last_sequence, finished, node)",
+                 counted, finished, node)",
                 16,
             ),
             update_tasks: Bucket::new(
                 "UPDATE gorgone_task SET state = v.column2, runner = v.column3, \
                  runner_epoch = v.column4, attempt = v.column5, retries = v.column6, \
-                 last_sequence = v.column7, finished = v.column8, node = v.column9, \
+                 counted = v.column7, finished = v.column8, node = v.column9, \
                  data = CASE WHEN v.column8 IS NULL THEN data END FROM (VALUES ",
                 "(?,?,?,?,?,?,?,?,?)",
                 ") AS v WHERE gorgone_task.id = v.column1",
@@ -133,6 +134,13 @@ impl Writer {
                 .await
                 .map(|_| ())
                 .map_err(Error::from);
+        self.put_back(connection, result).await
+    }
+
+    /// Begins another life of the history.
+    pub(crate) async fn begin_life(&mut self) -> Result<History, Error> {
+        let mut connection = self.take().await?;
+        let result = begin_life(&mut connection).await;
         self.put_back(connection, result).await
     }
 
@@ -217,6 +225,15 @@ async fn transaction(
     Ok(answers)
 }
 
+async fn begin_life(connection: &mut SqliteConnection) -> Result<History, Error> {
+    sqlx::query("BEGIN IMMEDIATE")
+        .execute(&mut *connection)
+        .await?;
+    let history = fetched::begin_life(connection).await?;
+    sqlx::query("COMMIT").execute(&mut *connection).await?;
+    Ok(history)
+}
+
 async fn load<'a>(
     connection: &mut SqliteConnection,
     statements: &Statements,
@@ -250,7 +267,7 @@ fn known_from_row(row: &SqliteRow) -> Result<Known, Error> {
     })
 }
 
-/// Reads `state, runner, runner_epoch, attempt, retries, last_sequence, finished, node`, which stand
+/// Reads `state, runner, runner_epoch, attempt, retries, counted, finished, node`, which stand
 /// from the column `at` on.
 pub(crate) fn standing_from_row(row: &SqliteRow, at: usize) -> Result<Standing, Error> {
     let instance: Option<String> = row.try_get(at + 1)?;
@@ -267,7 +284,11 @@ pub(crate) fn standing_from_row(row: &SqliteRow, at: usize) -> Result<Standing, 
         )?,
         attempt: row.try_get(at + 3)?,
         retries: row.try_get(at + 4)?,
-        last_sequence: row.try_get(at + 5)?,
+        counted: match row.try_get::<Option<&str>, _>(at + 5)? {
+            Some(column) => Counted::read(column)
+                .ok_or_else(|| Error::unreadable("the numbers of a task's rows", column))?,
+            None => Counted::default(),
+        },
     })
 }
 
@@ -299,7 +320,7 @@ async fn write_tasks(
                 .bind(columns.runner.map(|runner| &runner.epoch))
                 .bind(standing.attempt)
                 .bind(standing.retries)
-                .bind(standing.last_sequence)
+                .bind(standing.counted.column())
                 .bind(columns.finished)
                 .bind(columns.node);
         }
@@ -324,7 +345,7 @@ async fn write_tasks(
                 .bind(columns.runner.map(|runner| &runner.epoch))
                 .bind(standing.attempt)
                 .bind(standing.retries)
-                .bind(standing.last_sequence)
+                .bind(standing.counted.column())
                 .bind(columns.finished)
                 .bind(columns.node);
         }

@@ -1,8 +1,8 @@
 //! Tasks of other nodes, and their rows.
 
 use gorgone_protocol::request::log::{GetLog, Row};
-use gorgone_protocol::{Code, NodeId};
-use gorgone_routing::{Fetched, Record, Runner, TaskState, Written};
+use gorgone_protocol::{Code, Life, Mark, NodeId};
+use gorgone_routing::{Fetched, NodeBegan, Record, Runner, TaskState, Written};
 use gorgone_store::{Change, Filter, PurgeOptions, RowsOf, Store, TaskStatus};
 
 use super::{accept, advance, finish, note, of, put, row, token};
@@ -25,10 +25,24 @@ fn page(node: NodeId, after: i64, upto: i64, rows: Vec<Row>) -> Change {
     Change::Routing(Record::Fetched(Fetched {
         node,
         after,
+        known: None,
+        life: None,
         upto,
         at: 200,
         rows,
     }))
+}
+
+/// A mark of a node that tells no lives.
+fn mark(id: i64) -> Mark {
+    Mark {
+        id,
+        ..Mark::default()
+    }
+}
+
+fn refused(id: i64) -> Written {
+    Written::Mark(Box::new(mark(id)))
 }
 
 async fn ends(store: &Store, text: &str) -> usize {
@@ -52,18 +66,18 @@ pub(crate) async fn rows_of_a_node_are_stored_once_with_its_mark(open: &impl Asy
             page(NodeId::new(5), 0, 1, vec![said(1, "a", Code::Ok)]),
         ])
         .await;
-    let expected = vec![none.clone(), Written::Mark(3), none.clone(), none.clone()];
+    let expected = vec![none.clone(), refused(3), none.clone(), none.clone()];
     assert_eq!(written, Ok(expected));
     store.close().await.unwrap();
     let store = open().await;
     let late = store.write(vec![page(NODE, 3, 9, vec![said(5, "b", Code::Ko)])]);
-    assert_eq!(late.await, Ok(vec![Written::Mark(9)]));
+    assert_eq!(late.await, Ok(vec![refused(9)]));
     let gap = store.write(vec![page(NODE, 20, 30, Vec::new())]).await;
-    assert_eq!(gap, Ok(vec![Written::Mark(9)]));
+    assert_eq!(gap, Ok(vec![refused(9)]));
     let empty = store.write(vec![page(NODE, 9, 12, Vec::new())]).await;
     assert_eq!(empty, Ok(vec![none]));
     let marks = store.sync_marks().await.unwrap();
-    assert_eq!(marks, [(NODE, 12), (NodeId::new(5), 1)]);
+    assert_eq!(marks, [(NODE, mark(12)), (NodeId::new(5), mark(1))]);
     let all = store.history(&Filter::default()).await.unwrap().rows;
     let told: Vec<_> = all
         .iter()
@@ -207,5 +221,97 @@ pub(crate) async fn rows_are_filtered_by_their_node_and_purged_with_their_origin
     let again = store
         .write(vec![page(NODE, 0, 2, vec![said(1, "t", Code::Ok)])])
         .await;
-    assert_eq!(again, Ok(vec![Written::Mark(2)]));
+    assert_eq!(again, Ok(vec![refused(2)]));
+}
+
+fn life(bits: u64) -> Life {
+    Life::from_random(bits)
+}
+
+pub(crate) async fn a_history_begins_a_life_each_time_it_is_opened(open: &impl AsyncFn() -> Store) {
+    let store = open().await;
+    let first = store.begin_life().await.unwrap();
+    assert_eq!(first.past, []);
+    store.write(vec![put(row("a", Code::Ok))]).await.unwrap();
+    store.close().await.unwrap();
+    let store = open().await;
+    let second = store.begin_life().await.unwrap();
+    assert_ne!(second.life, first.life);
+    assert_eq!(second.past, [(first.life, 1)]);
+    // Whoever knows the row goes on; whoever knows more, or another life, has to go back.
+    let known = |life, id| Mark {
+        id,
+        life: Some(life),
+        lives: vec![(first.life, id.min(1))],
+    };
+    assert_eq!(second.back_to(&known(first.life, 1)), None);
+    assert_eq!(second.back_to(&known(first.life, 7)), Some(1));
+    assert_eq!(second.back_to(&known(life(99), 7)), Some(1));
+    assert_eq!(second.after(0), (first.life, Some(1)));
+    assert_eq!(second.after(1), (second.life, None));
+}
+
+pub(crate) async fn rows_of_another_life_are_others_even_under_the_same_ids(
+    open: &impl AsyncFn() -> Store,
+) {
+    let store = open().await;
+    let of = |lives: (Option<Life>, Life), after, upto: i64| {
+        let rows = (after + 1..=upto).map(|id| said(id, "t", Code::Proceed));
+        Change::Routing(Record::Fetched(Fetched {
+            node: NODE,
+            after,
+            known: lives.0,
+            life: Some(lives.1),
+            upto,
+            at: 200,
+            rows: rows.collect(),
+        }))
+    };
+    let began = |known, after, new: u64, back_to| {
+        Change::Routing(Record::Began(NodeBegan {
+            node: NODE,
+            after,
+            known,
+            life: life(new),
+            back_to,
+            at: 200,
+        }))
+    };
+    let (one, two) = (Some(life(1)), Some(life(1 << 63)));
+    let none = Written::Fetched { ended: Vec::new() };
+    let written = store
+        .write(vec![
+            began(None, 0, 1, None),
+            of((one, life(1)), 0, 3),
+            // An empty database, and after it what was fetched of the one before.
+            began(one, 3, 1 << 63, Some(0)),
+            of((one, life(1)), 3, 5),
+            of((two, life(1 << 63)), 0, 2),
+        ])
+        .await
+        .unwrap();
+    assert_eq!(written[..3], [Written::Done, none.clone(), Written::Done]);
+    assert!(matches!(&written[3], Written::Mark(mark) if mark.life == two && mark.id == 0));
+    assert_eq!(written[4], none);
+    store.close().await.unwrap();
+    let store = open().await;
+    let marks = store.sync_marks().await.unwrap();
+    let expected = Mark {
+        id: 2,
+        life: two,
+        lives: vec![(life(1), 3), (life(1 << 63), 2)],
+    };
+    assert_eq!(marks, [(NODE, expected)]);
+    assert_eq!(
+        store.history(&Filter::default()).await.unwrap().rows.len(),
+        5
+    );
+    // The first database is put back: rows that are here already are known again.
+    let back = store.write(vec![
+        began(two, 2, 5, Some(1)),
+        of((Some(life(5)), life(1)), 1, 4),
+    ]);
+    assert_eq!(back.await, Ok(vec![Written::Done, none]));
+    let all = store.history(&Filter::default()).await.unwrap().rows;
+    assert_eq!(all.len(), 6, "only row 4 is new");
 }

@@ -17,9 +17,11 @@ pub(crate) use audit::{
     every_filter_of_the_audit_filters, old_audit_is_purged_and_never_numbered_again,
 };
 pub(crate) use fleet::{
+    a_history_begins_a_life_each_time_it_is_opened,
     rows_are_filtered_by_their_node_and_purged_with_their_origin,
     rows_of_a_node_are_stored_once_with_its_mark,
     rows_of_a_node_end_what_was_sent_there_and_nothing_else,
+    rows_of_another_life_are_others_even_under_the_same_ids,
 };
 pub(crate) use state::{
     a_lease_has_one_holder_after_another, state_is_read_in_sorted_pages,
@@ -53,6 +55,7 @@ pub(crate) fn row(text: &str, code: Code) -> NewRow {
         ctime: 200,
         data: r#"{"message":"é ] \" \n"}"#.to_owned(),
         sequence: None,
+        attempt: None,
     }
 }
 
@@ -179,7 +182,17 @@ pub(crate) async fn a_row_that_comes_again_is_stored_once(open: &impl AsyncFn() 
     assert_eq!(store.write(again).await.unwrap()[1], Written::Ignored);
     let anew = vec![advance("t", TaskState::Sent(runner()), 1), note(1)];
     row_id(&store.write(anew).await.unwrap()[1]);
-    assert_eq!(codes(&store, "t").await.len(), 3);
+    // The runner of the first attempt has it again, and repeats what was not acknowledged.
+    let of_first = |sequence| {
+        Change::Routing(Record::Note(NewRow {
+            attempt: Some(0),
+            ..numbered("t", sequence)
+        }))
+    };
+    let back = vec![advance("t", TaskState::Sent(runner()), 2), of_first(2)];
+    assert_eq!(store.write(back).await.unwrap()[1], Written::Ignored);
+    row_id(&store.write(vec![of_first(3)]).await.unwrap()[0]);
+    assert_eq!(codes(&store, "t").await.len(), 4);
 }
 
 pub(crate) async fn rows_without_a_task_are_put(open: &impl AsyncFn() -> Store) {
@@ -279,6 +292,7 @@ pub(crate) async fn every_filter_filters(open: &impl AsyncFn() -> Store) {
             ctime: 100 + n,
             data: n.to_string(),
             sequence: None,
+            attempt: None,
         })
     });
     store.write(changes.collect()).await.unwrap();

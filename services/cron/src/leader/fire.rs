@@ -288,6 +288,7 @@ impl Leader {
             etime: Some(now),
             data: about.to_string(),
             sequence: None,
+            attempt: None,
         };
         self.changes.push(Change {
             put: vec![(at_key(id), text(&job.at))],

@@ -459,5 +459,6 @@ fn mirrored(id: &JobId, row: &Row) -> PutLog {
         etime: Some(row.etime),
         data,
         sequence: None,
+        attempt: None,
     }
 }

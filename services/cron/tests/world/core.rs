@@ -130,6 +130,8 @@ impl World {
             rows,
             more: false,
             live: query.live,
+            life: None,
+            upto: None,
         };
         let answer = log::answer(Some(query.token), node, &page, Dialect::Seed);
         self.answer(&query.to, answer);

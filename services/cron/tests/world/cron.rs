@@ -324,6 +324,7 @@ impl World {
                     etime: None,
                     data: data.to_string(),
                     sequence: Some(*sequence),
+                    attempt: None,
                 };
                 let body = put.encode(Dialect::Seed);
                 let message = Message::new(Action::PutLog, Some(fresh.clone()), body);

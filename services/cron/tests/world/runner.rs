@@ -112,6 +112,7 @@ impl World {
             etime: Some(self.wall()),
             data: data.to_string(),
             sequence: Some(sequence),
+            attempt: None,
         };
         let id = self.fresh();
         let body = put.encode(Dialect::Seed);
