@@ -16,6 +16,7 @@ use tempfile::TempDir;
 
 use crate::http::{Http, request};
 use crate::keys::keys;
+use crate::netns::Place;
 
 /// How long anything may take before a test has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -40,6 +41,8 @@ pub struct NodeOptions {
     pub internal_tcp: bool,
     /// Where the database is; in the node's folder where it is not told.
     pub database: Option<PathBuf>,
+    /// On which machine it runs; on this one where it is not told.
+    pub place: Option<Place>,
 }
 
 /// What the header `Authorization` holds for the user that the HTTP door of a node knows.
@@ -54,6 +57,7 @@ pub struct Node {
     metrics: String,
     internal: String,
     gorgoned: Option<Child>,
+    place: Option<Place>,
 }
 
 impl Node {
@@ -117,11 +121,12 @@ impl Node {
         let config = format!(
             "name: test\n\
              gorgonecore:\n  id: {id}\n  internal_com_type: {kind}\n  internal_com_path: \"{internal}\"\n  \
-             external_com_type: tcp\n  external_com_path: \"127.0.0.1:{port}\"\n  \
+             external_com_type: tcp\n  external_com_path: \"{host}:{port}\"\n  \
              gorgone_db_type: SQLite\n  gorgone_db_name: {db}\n  privkey: {key}\n  \
              authorized_clients:\n    - key: {thumbprint}\n{clients}\n{core}\n\
              modules:\n  - name: action\n    enable: true\n{action}\n{modules}\n{door}",
             id = options.id.unwrap_or(1),
+            host = options.place.as_ref().map_or("127.0.0.1", |_| "*"),
             db = database.display(),
             key = path.join("server.pem").display(),
             clients = options.clients,
@@ -138,6 +143,7 @@ impl Node {
             metrics: format!("127.0.0.1:{metrics}"),
             internal: format!("{kind}://{internal}"),
             gorgoned: None,
+            place: options.place,
         };
         node.launch().await;
         node
@@ -157,7 +163,12 @@ impl Node {
             .append(true)
             .open(self.path("log"))
             .expect("a log");
-        let child = Command::new(binary("gorgoned"))
+        let program = binary("gorgoned");
+        let mut command = match &self.place {
+            Some(place) => place.command(&program),
+            None => Command::new(program),
+        };
+        let child = command
             .arg("--config")
             .arg(self.path("gorgoned.yml"))
             .stdin(Stdio::null())
@@ -259,7 +270,7 @@ impl Node {
     /// The external endpoint, as ZeroMQ writes it.
     #[must_use]
     pub fn endpoint(&self) -> String {
-        format!("tcp://127.0.0.1:{}", self.port)
+        format!("tcp://{}:{}", self.host(), self.port)
     }
 
     /// The internal endpoint, as ZeroMQ writes it.
@@ -283,6 +294,12 @@ impl Node {
         self.client_named(&name).await
     }
 
+    fn host(&self) -> &str {
+        self.place
+            .as_ref()
+            .map_or("127.0.0.1", |place| &place.address)
+    }
+
     /// A client with a session under this identity.
     ///
     /// # Panics
@@ -298,7 +315,7 @@ impl Node {
     pub async fn client_with(&self, name: &str, key: &PrivateKey) -> Client {
         let options = ClientOptions {
             endpoint: Endpoint::Tcp {
-                host: "127.0.0.1".to_owned(),
+                host: self.host().to_owned(),
                 port: self.port,
             },
             identity: Identity::new(name.as_bytes()),
