@@ -60,3 +60,12 @@ impl Context {
         }
     }
 }
+
+/// The system's host name.
+pub(crate) fn system_hostname() -> String {
+    nix::unistd::gethostname()
+        .ok()
+        .and_then(|name| name.into_string().ok())
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "localhost".to_owned())
+}

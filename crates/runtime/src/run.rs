@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::config::{Checks, Config, ConfigError, Loaded};
-use crate::context::Context;
+use crate::context::{Context, system_hostname};
 use crate::flags::Flags;
 use crate::log;
 use crate::monitor::{self, Health};
@@ -372,12 +372,4 @@ fn warn(loaded: &Loaded) {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-}
-
-fn system_hostname() -> String {
-    nix::unistd::gethostname()
-        .ok()
-        .and_then(|name| name.into_string().ok())
-        .filter(|name| !name.is_empty())
-        .unwrap_or_else(|| "localhost".to_owned())
 }

@@ -530,3 +530,53 @@ fn audit_is_on_and_can_be_told_what_is_secret() {
         "{found}"
     );
 }
+
+const PUBLIC_KEY: &str = "\
+-----BEGIN PUBLIC KEY-----\n\
+MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAwyO8vyXCUtcnP+B4eh4i\n\
+Q69YVxxhy0J7B1SuLlGkRFQAV4MvwbVc+gZlDhaNwq2nnXPPivFGJWBDholuAWVT\n\
+Qp/Po9f1ZkofpU+7jxYeP1F36x7u4/qjnyVAXPgn6AIIOeWj/qWIyjNpKCzv+bAe\n\
+8/wBFlq5xJOiBL8gm81hx3cuqcv+qwXsoVBn3pnRzrFtqzautgmPCExHxZhkLrrU\n\
+e19yLwnGjEh6odUQ+7y5maKgnOhOwd/DguQRNZtbyNqAY95HAgvmSAoYflcpH3yZ\n\
+P2eCqFNsLMZIHW+/XofcFAoecG9rA9siVKDX3PKg0qcrl7prlB0Ycm9XuME+NJdU\n\
+HwIDAQAB\n\
+-----END PUBLIC KEY-----\n\
+";
+
+#[test]
+fn client_is_known_by_the_file_of_its_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("pubkey.pem");
+    std::fs::write(&file, PUBLIC_KEY).unwrap();
+    let text = |file: &str| {
+        format!("gorgonecore: {{ authorized_clients: [{{ name: admin, key_file: {file} }}] }}\n")
+    };
+    let load = |file: &str, keys: bool| {
+        let checks = Checks { keys, http: false };
+        Config::parse(&text(file), &sources(), checks)
+    };
+    let known = load(file.to_str().unwrap(), true).unwrap().config;
+    let client = &known.core.authorized_clients[0];
+    assert_eq!(
+        client.key.as_str(),
+        "oyUOQMMHiU7gsTF0H_N0AjUE6wjabtZYWuVw6mz-C1Q"
+    );
+    // Only services that have to do with keys look for the file.
+    let unread = load("/nowhere.pem", false).unwrap().config;
+    assert!(unread.core.authorized_clients.is_empty());
+    let missing = load("/nowhere.pem", true).unwrap_err();
+    assert!(
+        missing
+            .to_string()
+            .contains("key_file: cannot read /nowhere.pem"),
+        "{missing}"
+    );
+}
+
+#[test]
+fn instance_can_be_named_after_the_host() {
+    let of_host = config("modules: [{ name: action, instance: \"action@{hostname}\" }]\n");
+    let name = of_host.modules.action.instance;
+    let host = name.strip_prefix("action@").unwrap();
+    assert!(!host.is_empty() && !host.contains('{'), "{name}");
+}

@@ -168,7 +168,7 @@ pub(super) fn read(section: Section<'_>, checks: Checks) -> CoreConfig {
         vector: section
             .parsed("vector", vector)
             .unwrap_or(*b"0123456789012345"),
-        authorized_clients: clients::read(&section),
+        authorized_clients: clients::read(&section, checks.keys),
         audit: audit::read(&section),
         proxy_name: section
             .text("proxy_name")

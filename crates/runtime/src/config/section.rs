@@ -13,6 +13,7 @@ use gorgone_protocol::near_miss;
 
 use super::layer::{Origins, nearest_place};
 use super::problem::{Place, Problem};
+use crate::context::system_hostname;
 
 /// What all sections of one configuration share.
 pub(super) struct Reader {
@@ -185,12 +186,14 @@ impl<'r> Section<'r> {
         })
     }
 
-    /// A module's name on the bus: a ZeroMQ identity that people can read.
+    /// A module's name on the bus: a ZeroMQ identity that people can read. `{hostname}` in it
+    /// is the system's host name, which each of several containers has for itself.
     pub(super) fn instance(&self, default: &str) -> String {
         self.parsed("instance", |text| {
+            let name = text.replace("{hostname}", &system_hostname());
             let readable = |c: char| c.is_ascii_graphic() && c != ']';
-            if (1..=255).contains(&text.len()) && text.chars().all(readable) {
-                Ok(text.to_owned())
+            if (1..=255).contains(&name.len()) && name.chars().all(readable) {
+                Ok(name)
             } else {
                 Err("is no name of 1 to 255 letters, digits and signs other than ']'")
             }
