@@ -1,6 +1,6 @@
 # Two commands: `make run` and `make test`. Both do all their set-up themselves.
 
-.PHONY: run build test lint unit fuzz bench help
+.PHONY: run build images test lint unit fuzz bench help
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -13,6 +13,9 @@ run: ## build, start gorgoned with SQLite below local/, run a first command, sta
 build: ## build what goes to other machines into target/release: optimised, which takes longer
 	deploy/local/setup build
 	cargo build --release --locked --bins
+
+images: build ## build the images of all services, of what 'make build' built
+	deploy/docker/build --programs target/release
 
 test: lint unit fuzz ## everything that must hold
 

@@ -3,6 +3,7 @@
 //! Tests use the binaries that stand beside them in the target folder: `make unit` builds them
 //! first.
 
+pub mod containers;
 mod crowd;
 mod history;
 pub mod http;
