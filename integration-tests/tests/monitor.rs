@@ -7,12 +7,17 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
-use gorgone_integration_tests::{Node, eventually, free_port};
-use serde_json::Value;
+use gorgone_integration_tests::{Node, NodeOptions, accepted, ended, eventually, free_port};
+use gorgone_protocol::{Action, Data, Target};
+use serde_json::{Value, json};
 use tempfile::TempDir;
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A service that is killed with the test.
 struct Running(Child);
@@ -58,7 +63,7 @@ fn health(mut program: Command) -> (i32, String) {
 /// Status and body of what a service says under a path.
 fn get(port: u16, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
@@ -139,4 +144,209 @@ async fn port_that_is_taken_is_named_with_its_key() {
         log.contains("cannot bind gorgonecore.metrics_port"),
         "{log}"
     );
+}
+
+/// The folder of Prometheus's files.
+fn deploy() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/observability/prometheus")
+}
+
+fn promtool(args: &[&str], input: &str) {
+    let mut child = Command::new("promtool")
+        .args(args)
+        .current_dir(deploy())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(input.as_bytes())
+        .unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    assert!(
+        output.status.success(),
+        "{args:?}: {}",
+        String::from_utf8_lossy(&said)
+    );
+}
+
+/// The value of a query that has one; none while Prometheus starts.
+fn query(port: u16, query: &str) -> Option<f64> {
+    let (_, body) = get(port, &format!("/api/v1/query?query={query}"));
+    let body: Value = serde_json::from_str(&body).ok()?;
+    body["data"]["result"][0]["value"][1].as_str()?.parse().ok()
+}
+
+#[test]
+fn every_alert_is_well_formed_and_fires_when_it_should() {
+    promtool(&["check", "config", "prometheus.yml"], "");
+    promtool(&["test", "rules", "gorgone.rules.test.yml"], "");
+}
+
+#[tokio::test]
+async fn prometheus_scrapes_every_service_and_evaluates_every_alert() {
+    let ports: [u16; 4] = std::array::from_fn(|_| free_port());
+    let [core, action, cron, proxy] = ports;
+    let node = Node::start_with(NodeOptions {
+        core: format!("  metrics_port: {core}"),
+        action: format!("    metrics_port: {action}"),
+        modules: format!(
+            "  - name: cron\n    enable: true\n    metrics_port: {cron}\n  \
+             - name: proxy\n    enable: true\n    metrics_port: {proxy}\n"
+        ),
+        http: Some(String::new()),
+        ..NodeOptions::default()
+    })
+    .await;
+    let dir = TempDir::new().unwrap();
+    let targets: Vec<String> = ports
+        .iter()
+        .map(|port| format!("127.0.0.1:{port}"))
+        .collect();
+    let config = json!({
+        "global": { "scrape_interval": "1s", "evaluation_interval": "1s" },
+        "rule_files": [deploy().join("gorgone.rules.yml").canonicalize().unwrap()],
+        "scrape_configs": [{ "job_name": "gorgone", "static_configs": [
+            { "targets": targets }, { "targets": [node.metrics()] }] }],
+    });
+    let file = dir.path().join("prometheus.yml");
+    fs::write(&file, config.to_string()).unwrap();
+    let port = free_port();
+    let mut prometheus = Command::new("prometheus");
+    prometheus
+        .arg(format!("--config.file={}", file.display()))
+        .arg(format!(
+            "--storage.tsdb.path={}",
+            dir.path().join("data").display()
+        ))
+        .arg(format!("--web.listen-address=127.0.0.1:{port}"));
+    let _prometheus = start(prometheus);
+
+    let client = node.client().await;
+    let good = accepted(&client, json!({ "command": "true" })).await;
+    let bad = accepted(&client, json!({ "command": "exit 3" })).await;
+    ended(&client, &good).await;
+    ended(&client, &bad).await;
+    eventually("all are up, and have said what they are", async || {
+        TcpStream::connect(("127.0.0.1", port)).is_ok()
+            && query(port, "sum(up)") == Some(5.0)
+            && query(port, "sum(gorgone_ready)") == Some(5.0)
+            && query(port, "count(gorgone_build_info)") == Some(5.0)
+            && query(port, "sum(gorgone_cron_leads)") == Some(1.0)
+    })
+    .await;
+    eventually("both ends are counted", async || {
+        let ends = |outcome: &str| {
+            let labels = format!("%7Baction=%22COMMAND%22,outcome=%22{outcome}%22%7D");
+            query(port, &format!("gorgone_tasks_ended_total{labels}"))
+        };
+        ends("ok") == Some(1.0) && ends("failed") == Some(1.0)
+    })
+    .await;
+    eventually("every alert was evaluated", async || {
+        let (_, body) = get(port, "/api/v1/rules");
+        let body: Value = serde_json::from_str(&body).unwrap();
+        let rules = body["data"]["groups"][0]["rules"].as_array().unwrap();
+        assert!(rules.iter().all(|rule| rule["health"] != "err"), "{body}");
+        rules.len() > 10 && rules.iter().all(|rule| rule["health"] == "ok")
+    })
+    .await;
+
+    let texts: Vec<String> = ports.iter().map(|port| get(*port, "/metrics").1).collect();
+    for text in &texts {
+        promtool(&["check", "metrics"], text);
+        for token in [&good, &bad] {
+            assert!(!text.contains(token.as_str()), "a token is no label");
+        }
+    }
+    let told = texts.concat()
+        + &get(
+            node.metrics().split(':').nth(1).unwrap().parse().unwrap(),
+            "/metrics",
+        )
+        .1;
+    let documented = fs::read_to_string(deploy().join("../../../docs/monitoring.md")).unwrap();
+    for line in told.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let name = line.split(' ').next().unwrap();
+        assert!(
+            documented.contains(&format!("`{name}`")),
+            "docs/monitoring.md lacks {name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn peers_that_are_refused_and_names_they_make_up_are_counted_by_closed_sets() {
+    let port = free_port();
+    let node = Node::start_with(NodeOptions {
+        core: format!("  metrics_port: {port}"),
+        ..NodeOptions::default()
+    })
+    .await;
+    let client = node.client().await;
+    for name in ["MADEUP1", "MADEUP2"] {
+        let action = Action::parse(name);
+        let target = Target::Here;
+        let data = Data::empty();
+        let _refused = client.request(action, target, data, PATIENCE).await;
+    }
+    let context = zmq::Context::new();
+    let stranger = context.socket(zmq::DEALER).unwrap();
+    stranger.connect(&node.endpoint()).unwrap();
+    stranger.send("good day", 0).unwrap();
+    let answer = stranger.recv_string(0).unwrap().unwrap();
+    assert!(answer.contains("handshake issue"), "{answer}");
+    let (_, text) = get(port, "/metrics");
+    let has = |line: &str| assert!(text.lines().any(|one| one == line), "{line} in {text}");
+    has("gorgone_requests_total{origin=\"external\",action=\"other\"} 2");
+    has("gorgone_handshakes_refused_total{reason=\"nonsense\"} 1");
+    assert!(!text.contains("MADEUP"), "{text}");
+}
+
+#[tokio::test]
+async fn log_lines_are_json_follow_the_level_and_hold_no_payload() {
+    let node = Node::start_with(NodeOptions {
+        http: Some(String::new()),
+        ..NodeOptions::default()
+    })
+    .await;
+    let client = node.client().await;
+    let body = json!({ "command": "echo payload-$PIN", "env": { "PIN": "hush-env" } });
+    let token = accepted(&client, body).await;
+    ended(&client, &token).await;
+    let mut stream = TcpStream::connect(node.http()).unwrap();
+    write!(
+        stream,
+        "GET /api/log HTTP/1.0\r\nauthorization: Bearer hush-token\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains(" 401 "), "{answer}");
+    let is_debug = |line: &Value| line["level"] == "DEBUG";
+    let log = |node: &Node| -> Vec<Value> {
+        let lines = node.log();
+        let lines = lines.lines().map(serde_json::from_str);
+        lines.collect::<Result<_, _>>().unwrap()
+    };
+    let lines = log(&node);
+    assert!(!lines.iter().any(is_debug), "{lines:?}");
+    assert!(lines.iter().all(|line| line["level"].is_string()));
+    for hidden in ["payload-", "hush-", "BEGIN", "secret"] {
+        assert!(!node.log().contains(hidden), "{hidden} in {}", node.log());
+    }
+    let data = Data::from_value(&json!({ "severity": "debug" }));
+    let action = Action::parse("BCASTLOGGER");
+    let answer = client.request(action, Target::Here, data, PATIENCE).await;
+    answer.unwrap();
+    eventually("core, action and httpserver follow", async || {
+        let says = |line: &&Value| line["severity"] == "debug";
+        log(&node).iter().filter(says).count() == 3
+    })
+    .await;
 }

@@ -72,6 +72,28 @@ pub enum Reason {
 }
 
 impl Reason {
+    const ALL: [Self; 7] = [
+        Self::Rejected,
+        Self::Failed,
+        Self::Timeout,
+        Self::Cancelled,
+        Self::Expired,
+        Self::Unreachable,
+        Self::Unknown,
+    ];
+
+    /// The reason that a row of this code and data gives, in the words of this list: what a module
+    /// has a word of its own for has failed. None for a row that is no KO.
+    #[must_use]
+    pub fn of_row(code: Code, data: &str) -> Option<Self> {
+        if code != Code::Ko {
+            return None;
+        }
+        let word = reason_of(data).unwrap_or_default();
+        let known = Self::ALL.into_iter().find(|reason| reason.as_str() == word);
+        Some(known.unwrap_or(Self::Failed))
+    }
+
     /// The word in `data.reason`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

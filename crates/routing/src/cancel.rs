@@ -2,7 +2,7 @@
 
 use gorgone_protocol::request::audit::Outcome;
 use gorgone_protocol::request::cancel::{self, Cancel};
-use gorgone_protocol::{Action, Answer, Data, Headers, Message, Token};
+use gorgone_protocol::{Action, Answer, Data, Headers, Message, Reason, Token};
 
 use crate::TaskState;
 use crate::entry::Entry;
@@ -114,10 +114,10 @@ impl Router {
         for waiter in self.cancels.remove(token).unwrap_or_default() {
             match ending {
                 Ending::CancelledInLine(words) => self.acknowledge(waiter.ack, words),
-                Ending::ByRunner { cancelled: true } => {
+                Ending::ByRunner(Some(Reason::Cancelled)) => {
                     self.acknowledge(waiter.ack, "killed while it ran");
                 }
-                Ending::ByRunner { cancelled: false } => {
+                Ending::ByRunner(_) => {
                     let (to, token) = waiter.ack;
                     let answer = cancel::over(Some(token), "it was already over");
                     self.out.answer(to, answer);

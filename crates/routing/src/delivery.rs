@@ -400,7 +400,7 @@ impl Router {
         let (reason, words) = match &ending {
             Ending::ByCore { reason, message } => (*reason, message.as_str()),
             Ending::CancelledInLine(words) => (Reason::Cancelled, *words),
-            Ending::ByRunner { .. } => return,
+            Ending::ByRunner(_) => return,
         };
         let data = json!({ "message": words, "reason": reason.as_str() }).to_string();
         let row = self.row(token.as_str(), Code::Ko, data);
@@ -447,9 +447,7 @@ impl Router {
         }
         entry.ending = true;
         let runner = entry.runner().cloned();
-        let ending = Ending::ByRunner {
-            cancelled: says_cancelled(&row.data),
-        };
+        let ending = Ending::ByRunner(Reason::of_row(row.code, &row.data));
         let after = After::Finished {
             token: token.clone(),
             ending,
@@ -462,16 +460,4 @@ impl Router {
             self.free(&runner, token);
         }
     }
-}
-
-/// Whether a terminal row says that the task was cancelled.
-fn says_cancelled(data: &str) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Body {
-        #[serde(default)]
-        reason: Option<String>,
-    }
-    data.contains(Reason::Cancelled.as_str())
-        && serde_json::from_str::<Body>(data)
-            .is_ok_and(|body| body.reason.as_deref() == Some(Reason::Cancelled.as_str()))
 }

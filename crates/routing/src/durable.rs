@@ -1,5 +1,7 @@
 //! What follows when the store has written a record, or has not.
 
+use std::time::Duration;
+
 use gorgone_protocol::{Answer, Reason, Token};
 use serde_json::json;
 
@@ -79,6 +81,9 @@ impl Router {
                 // the request, and is told so when the store has recognised it.
                 let ended = self.ledger.get(&token).is_some_and(|entry| entry.durable);
                 let entry = ended.then(|| self.ledger.remove(&token)).flatten();
+                if let Some(entry) = &entry {
+                    self.count_end(entry, ending.reason());
+                }
                 if let Some(runner) = entry.as_ref().and_then(Entry::runner) {
                     self.free(runner, &token);
                 }
@@ -102,8 +107,9 @@ impl Router {
                 life,
                 upto,
                 tokens,
+                ends,
                 ack,
-            } => self.fetched((node, life, upto), tokens, ack, written),
+            } => self.fetched((node, life, upto), (tokens, &ends), ack, written),
             After::Began(began, ack) => self.node_began(&began, ack, written),
             After::NodePut(definition, ack) => {
                 self.nodes.put(*definition);
@@ -120,6 +126,13 @@ impl Router {
             After::Granted(name) => self.granted(&name, written),
             After::State { lease, tokens, ack } => self.state_put(&lease, &tokens, ack, written),
         }
+    }
+
+    pub(crate) fn count_end(&mut self, entry: &Entry, reason: Option<Reason>) {
+        let took = self.now.unix_ms.saturating_sub(entry.task.accepted_ms);
+        let took = Duration::from_millis(u64::try_from(took).unwrap_or(0));
+        let name = self.counted(&entry.task.action).into_owned();
+        self.counters.count_end(name, reason, took);
     }
 
     fn accepted(&mut self, token: &Token, audit: Option<Unsure>, written: &Written) {
@@ -252,7 +265,7 @@ impl Router {
         };
         entry.ending = false;
         let mut unwritten = Some(ending);
-        if let Some(Ending::ByRunner { .. }) = unwritten {
+        if let Some(Ending::ByRunner(_)) = unwritten {
             // The runner keeps the row and says it again; unless it is gone by then.
             let gone = match entry.runner().cloned() {
                 Some(runner) => !self.modules.hold(&runner, token),

@@ -11,6 +11,7 @@ mod delivery;
 mod durable;
 mod entry;
 mod event;
+mod figures;
 mod fleet;
 mod history;
 mod leases;
@@ -30,6 +31,7 @@ pub use event::{
     AuditQuery, BatchId, Effect, Event, OneLife, Origin, Query, Restored, Settings, StateQuery,
     WaiterId, WriteFailure,
 };
+pub use figures::{Depth, Ended, Figures, NodeFigures};
 pub use gorgone_protocol::request::log::Row;
 pub use record::{
     Fetched, NewRow, NodeBegan, Record, Runner, StateChange, StoredLease, Task, TaskState, Written,

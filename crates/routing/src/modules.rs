@@ -62,6 +62,18 @@ impl Instance {
         held.into_iter().chain(carried).collect()
     }
 
+    const fn state(&self) -> &'static str {
+        if self.away_since.is_some() {
+            "away"
+        } else if self.draining {
+            "draining"
+        } else if self.standby {
+            "standby"
+        } else {
+            "ready"
+        }
+    }
+
     fn free(&self) -> usize {
         if self.away_since.is_some() {
             return 0;
@@ -395,6 +407,16 @@ impl Modules {
             .unwrap_or_default()
     }
 
+    /// How many there are, by the module's name and by their state.
+    pub(crate) fn count(&self) -> BTreeMap<(String, &'static str), u64> {
+        let mut counts = BTreeMap::new();
+        for instance in self.by_instance.values() {
+            let key = (instance.name.to_string(), instance.state());
+            *counts.entry(key).or_default() += 1;
+        }
+        counts
+    }
+
     /// For INFORMATION.
     pub(crate) fn describe(&self) -> Value {
         let all: BTreeMap<&str, Value> = self
@@ -402,17 +424,8 @@ impl Modules {
             .iter()
             .map(|(key, instance)| {
                 let actions: Vec<_> = instance.actions.iter().map(|a| a.name()).collect();
-                let state = if instance.away_since.is_some() {
-                    "away"
-                } else if instance.draining {
-                    "draining"
-                } else if instance.standby {
-                    "standby"
-                } else {
-                    "ready"
-                };
                 let about = json!({
-                    "name": instance.name, "state": state, "actions": actions,
+                    "name": instance.name, "state": instance.state(), "actions": actions,
                     "slots": instance.slots, "running": instance.held.len(),
                     "carries": instance.carries, "carrying": instance.carried.len(),
                 });

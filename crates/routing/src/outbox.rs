@@ -1,12 +1,12 @@
 //! Effects, and the records that gather until somebody asks for effects: all that one turn of
 //! the loop wants written goes to the store as one batch.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use gorgone_protocol::request::audit::Outcome;
 use gorgone_protocol::request::lease::LeaseName;
 use gorgone_protocol::request::nodes::NodeDefinition;
-use gorgone_protocol::{Answer, Life, NodeId, Token};
+use gorgone_protocol::{Answer, Life, NodeId, Reason, Token};
 
 use crate::audit::{Audits, Leave, Unsure};
 use crate::event::{BatchId, Effect, Origin};
@@ -50,6 +50,8 @@ pub(crate) enum After {
         life: Option<Life>,
         upto: i64,
         tokens: Vec<String>,
+        /// Those that have ended there: without a reason they did well.
+        ends: BTreeMap<String, Option<Reason>>,
         ack: Ack,
     },
     /// A request is refused; whoever looks for its row after the answer finds it.
@@ -75,15 +77,23 @@ pub(crate) enum After {
 /// How a task ends, as far as those who asked for its cancellation want to know.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Ending {
-    /// Its runner said so; `cancelled` tells whether it says that it was cancelled.
-    ByRunner { cancelled: bool },
+    /// Its runner said so, and why, where it is a KO.
+    ByRunner(Option<Reason>),
     /// Somebody cancelled it while nobody had it; in these words.
     CancelledInLine(&'static str),
     /// Core ended it for another reason, which is tried again if the store fails.
-    ByCore {
-        reason: gorgone_protocol::Reason,
-        message: String,
-    },
+    ByCore { reason: Reason, message: String },
+}
+
+impl Ending {
+    /// Why it did not end well, if it did not.
+    pub(crate) const fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::ByRunner(reason) => *reason,
+            Self::CancelledInLine(_) => Some(Reason::Cancelled),
+            Self::ByCore { reason, .. } => Some(*reason),
+        }
+    }
 }
 
 #[derive(Debug, Default)]

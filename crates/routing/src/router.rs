@@ -67,7 +67,7 @@ pub struct Router {
     pub(crate) history: Option<History>,
     pub(crate) leases: Leases,
     pub(crate) cancels: BTreeMap<Token, Vec<CancelWaiter>>,
-    counters: Counters,
+    pub(crate) counters: Counters,
     /// After a failed write: when to try again what can wait.
     pub(crate) retry_at: Option<Duration>,
     pub(crate) stopping: bool,
@@ -243,7 +243,8 @@ impl Router {
     ) {
         let token = message.token.clone().unwrap_or_else(|| fresh.clone());
         let offered = self.offers(&message.action);
-        self.counters.count(&from, &message.action, offered);
+        let counted = self.counted(&message.action);
+        self.counters.count(&from, &counted);
         // What may be asked at all is decided here, for every door, before anything else is.
         let forbidden = caller.and_then(|caller| self.forbidden(caller, &message));
         if let Some(caller) = caller
@@ -335,7 +336,7 @@ impl Router {
         self.refuse_with_row(from, shown, token, &words);
     }
 
-    fn offers(&self, action: &Action) -> bool {
+    pub(crate) fn offers(&self, action: &Action) -> bool {
         self.modules.offers(action) || self.settings.expected_actions.contains(action)
     }
 

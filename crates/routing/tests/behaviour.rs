@@ -8,6 +8,8 @@
 )]
 mod desk;
 
+use std::time::Duration;
+
 use gorgone_protocol::{Action, Code, Identity, Status};
 use gorgone_routing::{Event, Restored, Runner, Task, TaskState, Written};
 
@@ -489,4 +491,38 @@ fn request_that_is_repeated_while_its_end_is_said_again_is_answered() {
     desk.stored_as(Written::Ignored);
     desk.stored_as(Written::Duplicate { same: true });
     assert_eq!(desk.answer_to("client"), ok("already accepted"));
+}
+
+#[test]
+fn figures_tell_what_waits_for_how_long_and_how_things_ended() {
+    let mut desk = Desk::new();
+    desk.ready("action", 1);
+    desk.command("t1");
+    desk.command("t2");
+    desk.client("client", "MADEUP", "t3", "{}");
+    desk.stored();
+    desk.passes(5);
+    let figures = desk.router.figures();
+    let depth = figures.here["COMMAND"];
+    assert_eq!((depth.running, depth.waiting), (1, 1));
+    assert_eq!(depth.oldest, Duration::from_secs(5));
+    let requests: Vec<_> = figures.requests.iter().collect();
+    assert!(requests.contains(&&("external", "COMMAND".to_owned(), 2)));
+    assert!(requests.contains(&&("external", "other".to_owned(), 1)));
+
+    desk.ends("action", "t1");
+    desk.row("action", "t2", Code::Ko, r#"{"reason":"timeout"}"#, Some(1));
+    desk.stored();
+    let figures = desk.router.figures();
+    assert!(figures.here.is_empty());
+    let ended: Vec<_> = figures
+        .ended
+        .iter()
+        .map(|ended| (&*ended.action, ended.outcome, ended.count, ended.took))
+        .collect();
+    let five = Duration::from_secs(5);
+    assert_eq!(
+        ended,
+        [("COMMAND", "ok", 1, five), ("COMMAND", "timeout", 1, five)]
+    );
 }

@@ -27,7 +27,7 @@ pub use clock::Clock;
 pub use context::Context;
 pub use flags::{Flags, LogFormat, MONITOR, Severity};
 pub use log::{LogHandle, init as init_log};
-pub use monitor::{Health, Pulse, ask as ask_health};
+pub use monitor::{Exposition, Family, Health, Last, Pulse, ask as ask_health};
 pub use run::{Service, exit, run, run_with};
 pub use shutdown::{Reason, Shutdown};
 pub use supervised::{READY_LINE, SUPERVISED, notify_service_manager};

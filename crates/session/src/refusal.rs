@@ -43,3 +43,23 @@ pub enum Refusal {
     #[error("the handshake was given up")]
     GivenUp,
 }
+
+impl Refusal {
+    /// A word for counters: the same for every peer.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Nonsense => "nonsense",
+            Self::TooLong { .. } => "too_long",
+            Self::ClientKey(_) => "client_key",
+            Self::Unauthorized(_) => "unauthorized",
+            Self::NotHelo => "wrong_server_key",
+            Self::SessionKey(_) => "session_key",
+            Self::KeyTooShort => "key_too_short",
+            Self::UnderWay => "under_way",
+            Self::Busy => "busy",
+            Self::Full => "full",
+            Self::GivenUp => "given_up",
+        }
+    }
+}

@@ -143,6 +143,12 @@ impl Server {
         self.start_handshakes(now);
     }
 
+    /// How many peers have a live session.
+    #[must_use]
+    pub const fn sessions(&self) -> usize {
+        self.live
+    }
+
     /// The next thing that is to be done.
     pub fn poll_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()

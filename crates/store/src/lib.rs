@@ -20,6 +20,7 @@ mod audit;
 mod change;
 mod error;
 mod fetched;
+mod figures;
 mod history;
 mod lives;
 mod plan;
@@ -30,5 +31,6 @@ mod store;
 
 pub use change::{Change, SyncMark};
 pub use error::{Error, OpenError, OpenProblem};
+pub use figures::Figures;
 pub use history::{Filter, Page, RowsOf};
 pub use store::{Options, PurgeOptions, Purged, Stats, Store, TaskStatus};

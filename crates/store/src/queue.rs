@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use gorgone_protocol::History;
 use gorgone_routing::Written;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::figures::Meter;
 use crate::sqlite::purge::Chunk;
 use crate::sqlite::write::Writer;
 use crate::{Change, Error};
@@ -61,7 +63,7 @@ pub(crate) enum Job {
 }
 
 /// Runs until it is told to close or all handles are gone; what waits is written first.
-pub(crate) async fn run(mut writer: Writer, mut jobs: mpsc::Receiver<Job>) {
+pub(crate) async fn run(mut writer: Writer, mut jobs: mpsc::Receiver<Job>, meter: Arc<Meter>) {
     let mut next = None;
     loop {
         let job = match next.take() {
@@ -75,7 +77,7 @@ pub(crate) async fn run(mut writer: Writer, mut jobs: mpsc::Receiver<Job>) {
             Job::Write(first) => {
                 let (group, other) = gather(first, &mut jobs);
                 next = other;
-                write(&mut writer, group).await;
+                write(&mut writer, group, &meter).await;
             }
             Job::Purge(chunk, reply) => {
                 reply.send(writer.purge(&chunk).await).ok();
@@ -119,11 +121,14 @@ fn gather(first: Batch, jobs: &mut mpsc::Receiver<Job>) -> (Vec<Batch>, Option<J
 
 /// Writes a group and answers it. A batch that the database refuses takes nobody along: the
 /// group is halved until the batch stands alone.
-async fn write(writer: &mut Writer, group: Vec<Batch>) {
+async fn write(writer: &mut Writer, group: Vec<Batch>, meter: &Meter) {
     let mut pending = vec![group];
     while let Some(mut group) = pending.pop() {
         let changes: Vec<&[Change]> = group.iter().map(|batch| &*batch.changes).collect();
-        match writer.commit(&changes).await {
+        let began = Instant::now();
+        let committed = writer.commit(&changes).await;
+        meter.wrote(changes.len(), began.elapsed(), committed.is_ok());
+        match committed {
             Ok(answers) => {
                 for (batch, written) in group.into_iter().zip(answers) {
                     batch.reply.send(Ok(written)).ok();

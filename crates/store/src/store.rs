@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use gorgone_protocol::request::audit::{AuditPage, GetAudit};
@@ -15,6 +15,7 @@ use sqlx::SqlitePool;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::change::column_id;
+use crate::figures::{Figures, Meter};
 use crate::history::{Filter, Page};
 use crate::queue::{self, Batch, Job, Weight};
 use crate::sqlite::purge::{Chunk, Cursor};
@@ -131,6 +132,7 @@ pub struct Store {
     jobs: mpsc::Sender<Job>,
     queued: Arc<AtomicUsize>,
     queue_bytes: usize,
+    meter: Arc<Meter>,
     readers: SqlitePool,
 }
 
@@ -150,11 +152,14 @@ impl Store {
         let (connect, connection) = open::open(&options).await?;
         let readers = read::pool(&options, connect.clone());
         let (jobs, waiting) = mpsc::channel(options.queue_batches.max(1));
-        tokio::spawn(queue::run(Writer::new(connect, connection), waiting));
+        let meter = Arc::<Meter>::default();
+        let writer = Writer::new(connect, connection);
+        tokio::spawn(queue::run(writer, waiting, Arc::clone(&meter)));
         Ok(Self {
             jobs,
             queued: Arc::default(),
             queue_bytes: options.queue_bytes,
+            meter,
             readers,
         })
     }
@@ -172,6 +177,12 @@ impl Store {
     ) -> impl Future<Output = Result<Vec<Written>, Error>> + Send + 'static + use<> {
         let queued = self.enqueue(changes);
         async move { queued?.await.map_err(|_| Error::Closed)? }
+    }
+
+    /// What was written since the store was opened.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        self.meter.figures(self.queued.load(Ordering::Relaxed))
     }
 
     fn enqueue(

@@ -59,6 +59,19 @@ pub struct Request {
 #[derive(Clone)]
 pub struct Runner(Arc<Inner>);
 
+/// How much a runner has to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Depths {
+    /// Requests that are being worked on.
+    pub running: usize,
+    /// Commands that wait for their turn.
+    pub waiting: usize,
+    /// Lines that wait for the engine's pipe.
+    pub engine: usize,
+    /// How many commands may run at one time.
+    pub slots: usize,
+}
+
 struct Inner {
     shop: Arc<Shop>,
     slots: usize,
@@ -183,6 +196,20 @@ impl Runner {
     pub fn cancel(&self, token: &Token) {
         if let Some(control) = self.0.lock().running.get(token) {
             control.end(Why::Cancelled);
+        }
+    }
+
+    /// How many commands run, how many wait for their turn, and how many lines wait for the
+    /// engine's pipe.
+    #[must_use]
+    pub fn depths(&self) -> Depths {
+        let state = self.0.lock();
+        let (waiting, engine) = (state.commands.len(), state.engine.len());
+        Depths {
+            running: state.running.len().saturating_sub(waiting + engine),
+            waiting,
+            engine,
+            slots: self.0.slots,
         }
     }
 

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use gorgone_client::module::{Module, ModuleEvent, ModuleOptions, Reporter};
 use gorgone_protocol::{Action, Endpoint, Identity};
-use gorgone_runtime::Context;
 use gorgone_runtime::config::Config;
+use gorgone_runtime::{Context, Exposition};
 use tokio::sync::mpsc;
 
 use crate::report::Row;
-use crate::runner::{Kind, Request, Runner, RunnerError};
+use crate::runner::{Depths, Kind, Request, Runner, RunnerError};
 use crate::settings::Settings;
 
 /// A service that is ready to run.
@@ -91,6 +91,7 @@ impl Service {
         } = &context;
         health.broken(CORE, "has not answered yet");
         let mut pulse = health.pulse();
+        let depths = health.tell_last(figures);
         let mut ready = false;
         loop {
             tokio::select! {
@@ -104,7 +105,10 @@ impl Service {
                     Some(event) => take(&runner, &context, event).await,
                     None => break,
                 },
-                () = pulse.asked() => pulse.beat(),
+                () = pulse.asked() => {
+                    depths.leave(runner.depths());
+                    pulse.beat();
+                }
                 () = shutdown.begun() => break,
             }
         }
@@ -119,6 +123,26 @@ impl Service {
         }
         Ok(())
     }
+}
+
+fn figures(text: &mut Exposition, depths: &Depths) {
+    text.gauge(
+        "gorgone_action_running",
+        "Requests that are being worked on.",
+    )
+    .count(depths.running as u64);
+    text.gauge("gorgone_action_slots", "Commands that may run at one time.")
+        .count(depths.slots as u64);
+    text.gauge(
+        "gorgone_action_waiting",
+        "Commands that wait for their turn.",
+    )
+    .count(depths.waiting as u64);
+    text.gauge(
+        "gorgone_action_engine_waiting",
+        "Lines that wait for the engine's pipe.",
+    )
+    .count(depths.engine as u64);
 }
 
 /// Lets what runs finish. What came before core knew that nothing more is wanted is run like the

@@ -16,6 +16,7 @@ use gorgone_transport::{Bound, bus, edge};
 use crate::beside::Beside;
 use crate::core::{Core, Edge, Socket};
 use crate::credentials::Credentials;
+use crate::figures::{self, Counted};
 use crate::handshakes::{self, Handshakes};
 
 impl Core {
@@ -76,6 +77,7 @@ impl Core {
         }
         context.health.fine("listeners");
         context.health.fine("store");
+        let figures = figures::tell(&context.health, beside.store.clone());
         Ok(Self {
             router,
             bus: Socket::new((bus_router, bus_sender)),
@@ -85,6 +87,8 @@ impl Core {
             credentials: Credentials::new(&config),
             session_records: Vec::new(),
             new_rows: None,
+            counted: Counted::default(),
+            figures,
             clock: context.clock,
             log: context.log.clone(),
             node: core.id,

@@ -9,7 +9,7 @@ use gorgone_protocol::{
     decode, decode_answer,
 };
 use gorgone_routing::{Caller, Event, Origin, Router};
-use gorgone_runtime::{Clock, Context, LogHandle};
+use gorgone_runtime::{Clock, Context, Last, LogHandle};
 use gorgone_session::Server;
 use gorgone_transport::{Frames, RouterEvent, RouterSender};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -17,6 +17,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use crate::beside::{Beside, Done};
 use crate::build::{redactor, session_config};
 use crate::credentials::Credentials;
+use crate::figures::{Counted, Figures};
 use crate::handshakes::Handshakes;
 use crate::housekeeping;
 use crate::nodes_file;
@@ -58,6 +59,8 @@ pub struct Core {
     pub(crate) session_records: Vec<gorgone_session::Record>,
     /// When the first row came that parents were not told of.
     pub(crate) new_rows: Option<Duration>,
+    pub(crate) counted: Counted,
+    pub(crate) figures: Last<Figures>,
     pub(crate) clock: Clock,
     pub(crate) log: LogHandle,
     pub(crate) node: NodeId,
@@ -95,6 +98,7 @@ impl Core {
                 biased;
                 () = stop.cancelled() => break,
                 () = pulse.asked() => {
+                    self.take_figures();
                     pulse.beat();
                     continue;
                 }

@@ -88,6 +88,7 @@ impl Core {
                 }
                 gorgone_session::Effect::Record(record) => self.session_records.push(record),
                 gorgone_session::Effect::Refused { peer, why } => {
+                    self.counted.refused(why.word());
                     tracing::info!(%peer, %why, "handshake refused");
                 }
             }
@@ -106,6 +107,7 @@ impl Core {
     }
 
     pub(crate) fn answer(&mut self, to: &Origin, answer: &Answer) {
+        self.counted.answered(to, answer.status);
         let dialect = self.dialect(to);
         let text = encode_answer(answer, dialect);
         match to {

@@ -15,6 +15,7 @@ mod build;
 mod core;
 mod credentials;
 mod effects;
+mod figures;
 mod handshakes;
 mod housekeeping;
 mod nodes_file;

@@ -14,6 +14,7 @@
 //! is the business of whoever runs it.
 
 mod alarm;
+mod figures;
 mod instance;
 mod leader;
 mod service;
@@ -21,4 +22,5 @@ mod stored;
 
 pub use alarm::{Alarm, Ring};
 pub use instance::{AskId, Effect, Event, Instance, Settings, Wake};
+pub use leader::Figures;
 pub use service::{Error, run};

@@ -14,7 +14,8 @@ use tokio::task::{JoinError, JoinSet};
 
 use crate::alarm::{Alarm, Ring};
 use crate::instance::{AskId, Effect, Event, Instance, Settings};
-use crate::stored;
+use crate::leader::Figures;
+use crate::{figures, stored};
 
 /// The part of the service's health that is the way to core.
 const CORE: &str = "core";
@@ -111,6 +112,10 @@ impl Service {
         let shutdown = self.context.shutdown.clone();
         self.context.health.broken(CORE, "has not answered yet");
         let mut pulse = self.context.health.pulse();
+        let health = self.context.health.clone();
+        let figures = health.tell_last(|text, figures: &Option<Figures>| {
+            figures::write(text, figures.as_ref());
+        });
         let mut announced = false;
         let mut stopping = false;
         while !self.instance.is_gone() {
@@ -130,6 +135,7 @@ impl Service {
                 ring = self.alarm.rings() => Input::Ring(ring?),
                 Ok(()) = reloads.changed() => Input::Config(reloads.borrow_and_update().clone()),
                 () = pulse.asked() => {
+                    figures.leave(self.instance.figures());
                     pulse.beat();
                     continue;
                 }

@@ -2,11 +2,11 @@
 //! exist, never paths; methods are the known ones.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::http::{Method, StatusCode};
+use gorgone_runtime::Exposition;
 
 /// What has happened since the start, and what is under way.
 #[derive(Debug, Default)]
@@ -44,64 +44,47 @@ impl Metrics {
     }
 
     /// Writes them for Prometheus.
-    pub(crate) fn write(&self, text: &mut String, waiters: usize) {
+    pub(crate) fn write(&self, text: &mut Exposition, waiters: usize) {
         let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        head(
-            text,
+        let mut family = text.counter(
             "gorgone_http_requests_total",
-            "counter",
             "Requests that were answered.",
         );
         for (route, counts) in &*requests {
             for ((method, status), count) in counts {
-                // Writing to a text does not fail.
-                let _ = writeln!(
-                    text,
-                    "gorgone_http_requests_total{{route=\"{route}\",method=\"{method}\",status=\"{status}\"}} {count}"
-                );
+                let status = status.to_string();
+                let labels = [
+                    ("route", &**route),
+                    ("method", *method),
+                    ("status", &*status),
+                ];
+                family.sample(&labels, *count as f64);
             }
         }
         drop(requests);
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let connections = self.connections.load(Ordering::Relaxed) as u64;
-        for (name, kind, help, value) in [
-            (
-                "gorgone_http_connections",
-                "gauge",
-                "Connections that are open.",
-                connections,
-            ),
-            (
-                "gorgone_http_connections_accepted_total",
-                "counter",
-                "Connections that were accepted.",
-                load(&self.accepted),
-            ),
-            (
-                "gorgone_http_connections_refused_total",
-                "counter",
-                "Connections that were refused: too many, or too many from one address.",
-                load(&self.refused),
-            ),
-            (
-                "gorgone_http_tls_failures_total",
-                "counter",
-                "TLS handshakes that failed.",
-                load(&self.tls_failures),
-            ),
-            (
-                "gorgone_http_waiters",
-                "gauge",
-                "Callers that wait, streams included.",
-                waiters as u64,
-            ),
-        ] {
-            head(text, name, kind, help);
-            let _ = writeln!(text, "{name} {value}");
-        }
+        text.gauge("gorgone_http_connections", "Connections that are open.")
+            .count(connections);
+        text.counter(
+            "gorgone_http_connections_accepted_total",
+            "Connections that were accepted.",
+        )
+        .count(load(&self.accepted));
+        text.counter(
+            "gorgone_http_connections_refused_total",
+            "Connections that were refused: too many, or too many from one address.",
+        )
+        .count(load(&self.refused));
+        text.counter(
+            "gorgone_http_tls_failures_total",
+            "TLS handshakes that failed.",
+        )
+        .count(load(&self.tls_failures));
+        text.gauge(
+            "gorgone_http_waiters",
+            "Callers that wait, streams included.",
+        )
+        .count(waiters as u64);
     }
-}
-
-fn head(text: &mut String, name: &str, kind: &str, help: &str) {
-    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
 }

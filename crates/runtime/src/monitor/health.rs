@@ -1,13 +1,15 @@
 //! What a service says about itself, and whether its loop still turns.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write};
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::exposition::Exposition;
+use super::process;
 use crate::shutdown::Shutdown;
 
 /// How long a loop may take to its next turn before it counts as stuck.
@@ -32,7 +34,7 @@ struct Inner {
 }
 
 /// Writes a service's own figures.
-struct Figures(Box<dyn Fn(&mut String) + Send>);
+struct Figures(Box<dyn Fn(&mut Exposition) + Send>);
 
 impl fmt::Debug for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -146,8 +148,9 @@ impl Health {
         }
     }
 
-    /// What `/metrics` tells beside what it tells of every service.
-    pub fn tell(&self, figures: impl Fn(&mut String) + Send + 'static) {
+    /// What `/metrics` tells beside what it tells of every service. It is asked after each
+    /// [`Pulse::beat`] that somebody waited for.
+    pub fn tell(&self, figures: impl Fn(&mut Exposition) + Send + 'static) {
         let mut told = self
             .inner
             .figures
@@ -156,37 +159,38 @@ impl Health {
         *told = Some(Figures(Box::new(figures)));
     }
 
+    /// Like [`Health::tell`], for figures that only the loop can take: it leaves them before it
+    /// says that it turns. Until then there are none.
+    pub fn tell_last<T: Send + 'static>(
+        &self,
+        write: impl Fn(&mut Exposition, &T) + Send + 'static,
+    ) -> Last<T> {
+        let last = Last(Arc::new(Mutex::new(None)));
+        let told = Arc::clone(&last.0);
+        self.tell(move |text| {
+            if let Some(figures) = &*told.lock().unwrap_or_else(PoisonError::into_inner) {
+                write(text, figures);
+            }
+        });
+        last
+    }
+
     /// The text that Prometheus reads.
     pub(super) fn figures(&self, turns: bool) -> String {
-        let mut text = String::with_capacity(4096);
-        let version = env!("CARGO_PKG_VERSION");
-        for (name, labels, help, value) in [
-            (
-                "gorgone_build_info",
-                format!("{{version=\"{version}\"}}"),
-                "1, with the release as label.",
-                true,
-            ),
-            (
-                "gorgone_ready",
-                String::new(),
-                "1 while /readyz says that the service can be used.",
-                self.ready().fine,
-            ),
-            (
-                "gorgone_loop_turns",
-                String::new(),
-                "1 while /healthz says that the loop turns.",
-                turns,
-            ),
-        ] {
-            let value = u8::from(value);
-            // Writing to a text does not fail.
-            let _ = writeln!(
-                text,
-                "# HELP {name} {help}\n# TYPE {name} gauge\n{name}{labels} {value}"
-            );
-        }
+        let mut text = Exposition::default();
+        text.gauge("gorgone_build_info", "1, with the release as its label.")
+            .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1.0);
+        text.gauge(
+            "gorgone_ready",
+            "1 while /readyz says that the service can be used.",
+        )
+        .count(u64::from(self.ready().fine));
+        text.gauge(
+            "gorgone_loop_turns",
+            "1 while /healthz says that the loop turns.",
+        )
+        .count(u64::from(turns));
+        process::write(&mut text);
         let told = self
             .inner
             .figures
@@ -195,7 +199,7 @@ impl Health {
         if let Some(Figures(write)) = &*told {
             write(&mut text);
         }
-        text
+        text.finish()
     }
 
     /// Whether the service can be used.
@@ -234,6 +238,17 @@ impl Health {
             },
             parts,
         }
+    }
+}
+
+/// Where a loop leaves its figures.
+#[derive(Debug)]
+pub struct Last<T>(Arc<Mutex<Option<T>>>);
+
+impl<T> Last<T> {
+    /// The figures of this moment.
+    pub fn leave(&self, figures: T) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(figures);
     }
 }
 

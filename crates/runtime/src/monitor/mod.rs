@@ -9,14 +9,17 @@
 //! It has a thread of its own, so that it can say of a service that is stuck that it is.
 
 mod ask;
+mod exposition;
 mod health;
+mod process;
 mod server;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
 pub use ask::ask;
-pub use health::{Health, Pulse};
+pub use exposition::{Exposition, Family};
+pub use health::{Health, Last, Pulse};
 
 /// Opens the port and answers there until the process ends.
 ///

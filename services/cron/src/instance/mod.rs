@@ -24,7 +24,7 @@ use gorgone_protocol::{Action, Answer, Code, Moment, Status};
 use gorgone_schedule::{Definition, Zones};
 use serde_json::json;
 
-use crate::leader::{Leader, Loaded, Rules};
+use crate::leader::{Figures, Leader, Loaded, Rules};
 use crate::stored::LOADED;
 
 pub use event::{AskId, Effect, Event, Wake};
@@ -129,6 +129,20 @@ impl Instance {
             out: Outbox::default(),
             now,
             stopping: false,
+        }
+    }
+
+    /// How things stand, in the instance that fires.
+    #[must_use]
+    pub fn figures(&self) -> Option<Figures> {
+        match &self.role {
+            Role::Leading { leader, .. } => Some(leader.figures()),
+            Role::Away
+            | Role::Waiting { .. }
+            | Role::Pausing { .. }
+            | Role::Reading { .. }
+            | Role::Leaving { .. }
+            | Role::Gone => None,
         }
     }
 

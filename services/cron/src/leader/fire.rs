@@ -183,6 +183,11 @@ impl Leader {
         let Some(run) = job.runs.get_mut(&key.1) else {
             return;
         };
+        if !run.manual && run.retry == 0 {
+            let late = u64::try_from(horizon - run.scheduled).unwrap_or(0);
+            self.counted.begun += 1;
+            self.counted.late += Duration::from_secs(late);
+        }
         run.stage = Stage::Written;
         run.since_ms = now_ms;
         run.began = None;
@@ -274,6 +279,7 @@ impl Leader {
         let Some(job) = self.jobs.get_mut(id) else {
             return;
         };
+        *self.counted.skipped.entry(reason).or_default() += 1;
         tracing::debug!(job = %id, scheduled = rfc3339(scheduled), reason, "did not run");
         job.at.skipped = Some(Skipped {
             scheduled,

@@ -76,6 +76,30 @@ pub(crate) struct Leader {
     to_tell: usize,
     stopping: bool,
     fenced: bool,
+    counted: Counted,
+}
+
+/// What was counted since this instance fires.
+#[derive(Clone, Debug, Default)]
+struct Counted {
+    begun: u64,
+    late: Duration,
+    skipped: BTreeMap<&'static str, u64>,
+}
+
+/// How things stand with the jobs, for whoever watches.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Figures {
+    /// Jobs that there are.
+    pub jobs: usize,
+    /// Runs that have not ended.
+    pub runs: usize,
+    /// Scheduled runs that were begun since this instance fires.
+    pub begun: u64,
+    /// How long after their instants these were, together; whole seconds each.
+    pub late: Duration,
+    /// Instants that had no run since this instance fires, by reason.
+    pub skipped: BTreeMap<&'static str, u64>,
 }
 
 /// What a question is about.
@@ -125,6 +149,17 @@ impl Leader {
             to_tell: 0,
             stopping: false,
             fenced: false,
+            counted: Counted::default(),
+        }
+    }
+
+    pub(crate) fn figures(&self) -> Figures {
+        Figures {
+            jobs: self.jobs.len(),
+            runs: self.runs,
+            begun: self.counted.begun,
+            late: self.counted.late,
+            skipped: self.counted.skipped.clone(),
         }
     }
 
