@@ -136,8 +136,12 @@ impl History {
     /// both have the same.
     #[must_use]
     pub fn back_to(&self, mark: &Mark) -> Option<i64> {
-        let last = self.last_of(mark.life?);
-        if last.is_some_and(|last| mark.id <= last) {
+        // Rows may be known of a life that came after the one that was told: the node has begun
+        // it since.
+        let told = self.last_of(mark.life?);
+        let newest = mark.lives.last();
+        let newest = newest.and_then(|(life, _)| self.last_of(*life));
+        if told.is_some() && told.max(newest).is_some_and(|last| mark.id <= last) {
             return None;
         }
         let mut known = mark.lives.iter().rev();

@@ -26,6 +26,8 @@ pub struct Core {
     last_answer: u64,
     /// A copy of the store, to be put back later.
     pub copy: Option<Store>,
+    /// What was sent over connections of before does not reach it.
+    pub renewed: u64,
     settings: Settings,
 }
 
@@ -41,6 +43,7 @@ impl Core {
             broken_until: 0,
             last_answer: 0,
             copy: None,
+            renewed: 0,
             settings: Settings {
                 node: id,
                 expected_actions: vec![Action::Command],

@@ -180,11 +180,22 @@ impl World {
             }
         }
         self.fault(Fault::KillCore(core));
+        // What is on its way there does not reach the one that comes in its place.
+        for peer in 0..self.peers.len() {
+            let Role::Proxy(proxy) = &self.peers[peer].role else {
+                continue;
+            };
+            if proxy.nodes.get(&id).is_some_and(|conn| conn.link.is_some()) {
+                self.link_lost(peer, id, "it is installed anew");
+            }
+        }
         let nodes = self.cores[core].store.nodes.clone();
         let store = copy.unwrap_or_default();
         let live = store.tasks.values().filter(|task| !task.finished);
         self.revived
             .extend(live.map(|task| task.task.token.as_str().to_owned()));
+        self.counter += 1;
+        self.cores[core].renewed = self.counter;
         self.cores[core].store = store;
         self.cores[core].store.nodes = nodes;
         self.summary.reinstalled += 1;

@@ -195,7 +195,8 @@ impl World {
 
     pub(super) fn arrive_at_node(&mut self, peer: usize, id: NodeId, link: u64, message: Message) {
         let core = Self::core_of(id);
-        if self.cores[core].router.is_none() || self.is_cut(id) {
+        let it = &self.cores[core];
+        if it.router.is_none() || link < it.renewed || self.is_cut(id) {
             return;
         }
         if self.is_old(id)

@@ -247,6 +247,12 @@ pub(crate) async fn a_history_begins_a_life_each_time_it_is_opened(open: &impl A
     assert_eq!(second.back_to(&known(first.life, 1)), None);
     assert_eq!(second.back_to(&known(first.life, 7)), Some(1));
     assert_eq!(second.back_to(&known(life(99), 7)), Some(1));
+    // Rows of the present life may be known before it was told.
+    let ahead = Mark {
+        lives: vec![(second.life, 3)],
+        ..known(first.life, 3)
+    };
+    assert_eq!(second.back_to(&ahead), None);
     assert_eq!(second.after(0), (first.life, Some(1)));
     assert_eq!(second.after(1), (second.life, None));
 }
