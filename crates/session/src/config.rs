@@ -1,10 +1,10 @@
 //! What a server must be told.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use gorgone_crypto::VECTOR_BYTES;
-use gorgone_protocol::Thumbprint;
+use gorgone_protocol::{Identity, Thumbprint};
 
 /// How a server introduces itself, whom it lets in, and how much of it all.
 #[derive(Clone, Debug)]
@@ -21,6 +21,8 @@ pub struct ServerConfig {
     pub keysize: usize,
     /// `authorized_clients`: whoever is not among them is refused. Empty: nobody comes in.
     pub authorized: HashSet<Thumbprint>,
+    /// Names that only the owner of one key may have, whoever else is let in.
+    pub reserved: HashMap<Identity, Thumbprint>,
     /// How long a session outlives the peer's last message.
     pub ttl: Duration,
     /// Most live sessions; when they are there, new identities are refused.
@@ -52,6 +54,7 @@ impl Default for ServerConfig {
             vector: *b"0123456789012345",
             keysize: 32,
             authorized: HashSet::new(),
+            reserved: HashMap::new(),
             ttl: Duration::from_secs(24 * 3600),
             max_sessions: 100_000,
             max_offered: 10_000,

@@ -21,6 +21,9 @@ pub enum Refusal {
     /// The client's key is not among the authorised ones.
     #[error("the key {0} is not among authorized_clients")]
     Unauthorized(Thumbprint),
+    /// The name is kept for the owner of another key.
+    #[error("the name is kept for another key than {0}")]
+    Reserved(Thumbprint),
     /// The third field does not decrypt to `HELO`: the client has another server's key.
     #[error("HELO was not encrypted with this server's public key")]
     NotHelo,
@@ -53,6 +56,7 @@ impl Refusal {
             Self::TooLong { .. } => "too_long",
             Self::ClientKey(_) => "client_key",
             Self::Unauthorized(_) => "unauthorized",
+            Self::Reserved(_) => "reserved",
             Self::NotHelo => "wrong_server_key",
             Self::SessionKey(_) => "session_key",
             Self::KeyTooShort => "key_too_short",

@@ -80,7 +80,7 @@ impl Server {
     pub fn restore(&mut self, sessions: Vec<StoredSession>, now: Moment) {
         let unix = now.unix();
         for stored in sessions {
-            let Some(thumbprint) = self.authorized.get(&stored.thumbprint).cloned() else {
+            let Ok(thumbprint) = self.authorize(&stored.identity, &stored.thumbprint) else {
                 self.effects
                     .push_back(Effect::Record(Record::Close(stored.identity)));
                 continue;
@@ -122,8 +122,12 @@ impl Server {
         self.handshakes.reconfigure(&config);
         self.config = config;
         let (authorized, effects) = (&self.authorized, &mut self.effects);
+        let reserved = &self.config.reserved;
         self.peers.retain(|identity, peer| {
-            let stays = authorized.contains(peer.thumbprint());
+            let stays = authorized.contains(peer.thumbprint())
+                && reserved
+                    .get(identity)
+                    .is_none_or(|key| key == peer.thumbprint());
             if !stays && peer.live().is_some() {
                 effects.push_back(Effect::Record(Record::Close(identity.clone())));
             }
@@ -171,6 +175,13 @@ impl Server {
     pub fn seal(&self, peer: &Identity, text: &str, now: Moment) -> Option<Vec<u8>> {
         let live = self.live(peer, now)?;
         Some(envelope::seal(&live.key, live.dialect, text))
+    }
+
+    /// What was sealed for a peer under the key that it has now; nothing, if it was not.
+    #[must_use]
+    pub fn unseal(&self, peer: &Identity, frame: &[u8]) -> Option<Vec<u8>> {
+        let live = self.peers.get(peer)?.live()?;
+        envelope::open(&live.key, live.dialect, frame)
     }
 
     /// How a peer with a live session spells things.
@@ -274,7 +285,7 @@ impl Server {
             .offered()
             .map(|offered| Arc::clone(&offered.thumbprint));
         let allowed = thumbprint
-            .map_or(Err(Refusal::Nonsense), |one| self.authorize(&one))
+            .map_or(Err(Refusal::Nonsense), |one| self.authorize(peer, &one))
             .and_then(|_| self.room(was_live));
         if let Err(why) = allowed {
             if let Some(rest) = known.withdraw() {
@@ -308,7 +319,7 @@ impl Server {
         self.handshakes.check(peer)?;
         self.room(self.dialect(peer).is_some())?;
         let hello = Hello::parse(frame)?;
-        let thumbprint = self.authorize(&hello.client.thumbprint())?;
+        let thumbprint = self.authorize(peer, &hello.client.thumbprint())?;
         self.handshakes.enqueue(Waiting {
             peer: peer.clone(),
             thumbprint,
@@ -317,11 +328,17 @@ impl Server {
         Ok(None)
     }
 
-    fn authorize(&self, thumbprint: &Thumbprint) -> Result<Arc<Thumbprint>, Refusal> {
-        self.authorized
-            .get(thumbprint)
-            .cloned()
-            .ok_or_else(|| Refusal::Unauthorized(thumbprint.clone()))
+    fn authorize(
+        &self,
+        peer: &Identity,
+        thumbprint: &Thumbprint,
+    ) -> Result<Arc<Thumbprint>, Refusal> {
+        let known = self.authorized.get(thumbprint).cloned();
+        let known = known.ok_or_else(|| Refusal::Unauthorized(thumbprint.clone()))?;
+        match self.config.reserved.get(peer) {
+            Some(owner) if owner != thumbprint => Err(Refusal::Reserved(thumbprint.clone())),
+            _ => Ok(known),
+        }
     }
 
     const fn room(&self, has_place: bool) -> Result<(), Refusal> {
@@ -349,7 +366,7 @@ impl Server {
             return;
         };
         let allowed = outcome.0.and_then(|offer| {
-            self.authorize(&running.thumbprint)?;
+            self.authorize(&running.peer, &running.thumbprint)?;
             self.room(self.dialect(&running.peer).is_some())?;
             Ok(offer)
         });
