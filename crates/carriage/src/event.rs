@@ -78,6 +78,9 @@ pub struct Setup {
 pub enum Event {
     /// What the definition says, or what is wrong with it.
     Resolved(Result<Box<Setup>, String>),
+    /// Whoever is on the other side is trusted, as core is on this host: there is no handshake, and
+    /// nothing is encrypted. In place of [`Event::Resolved`].
+    Trusted,
     /// The connection stands.
     Connected,
     /// The connection is lost, or could not be made; why, in words.

@@ -126,6 +126,7 @@ impl Node {
     pub fn handle(&mut self, event: Event, now: Moment) {
         match event {
             Event::Resolved(setup) => self.resolved(setup, now),
+            Event::Trusted => self.trusted(),
             Event::Connected => self.connected(now),
             Event::Lost(why) => self.lost(why, now),
             Event::Frame(frame) => self.frame(frame, now),

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gorgone_crypto::PublicKey;
-use gorgone_protocol::Moment;
 use gorgone_protocol::request::node_state::LinkState;
+use gorgone_protocol::{Dialect, Moment};
 use gorgone_session::{Client, ClientConfig, ClientEvent, SERVER_KEY_QUESTION, read_server_key};
 
 use super::{Effect, Node, Product, Setup, Work};
@@ -42,10 +42,10 @@ pub(super) enum Link {
         /// When the node has been silent for too long.
         until: Duration,
     },
-    /// There is a key; PING was sent under it.
+    /// There is a key, or none is needed; PING was sent.
     Proving {
-        /// With its key.
-        session: Box<Client>,
+        /// How to speak.
+        voice: Voice,
         /// When the node has been silent for too long.
         until: Duration,
         /// The key is from a connection before: it may be forgotten.
@@ -53,15 +53,48 @@ pub(super) enum Link {
     },
     /// The node answers.
     Talking {
-        /// With its key.
-        session: Box<Client>,
+        /// How to speak.
+        voice: Voice,
         /// Since when.
         since: Duration,
     },
 }
 
+/// How to speak over a connection.
+pub(super) enum Voice {
+    /// Under the key of a session.
+    Sealed(Box<Client>),
+    /// In clear, with somebody who is trusted.
+    Plain,
+}
+
+impl Voice {
+    pub(super) fn seal(&self, text: &str) -> Option<Vec<u8>> {
+        match self {
+            Self::Sealed(session) => session.seal(text),
+            Self::Plain => Some(text.as_bytes().to_vec()),
+        }
+    }
+
+    fn read(&mut self, frame: &Bytes) -> ClientEvent {
+        match self {
+            Self::Sealed(session) => session.read(frame),
+            Self::Plain => ClientEvent::Message(frame.to_vec()),
+        }
+    }
+
+    fn into_session(self) -> Option<Box<Client>> {
+        match self {
+            Self::Sealed(session) => Some(session),
+            Self::Plain => None,
+        }
+    }
+}
+
 /// What to do with a connection once it stands.
 pub(super) enum Plan {
+    /// Speak at once, in clear.
+    Trust,
     /// Go on with the session of before: the node may know it.
     Resume(Box<Client>),
     /// Begin from nothing.
@@ -87,8 +120,8 @@ impl Link {
         match self {
             Self::Resolving { session } | Self::Waiting { session, .. } => session,
             Self::Dialling(Plan::Resume(session)) => Some(session),
-            Self::Proving { session, .. } | Self::Talking { session, .. } => Some(session),
-            Self::Dialling(Plan::Greet(_))
+            Self::Proving { voice, .. } | Self::Talking { voice, .. } => voice.into_session(),
+            Self::Dialling(Plan::Greet(_) | Plan::Trust)
             | Self::Asking { .. }
             | Self::Working(_)
             | Self::Greeting { .. } => None,
@@ -123,9 +156,21 @@ impl Node {
         }
     }
 
+    /// There is nothing to read in a definition.
+    pub(super) fn trusted(&mut self) {
+        if matches!(self.link, Link::Resolving { .. }) {
+            self.dialect = Dialect::Seed;
+            self.link = Link::Dialling(Plan::Trust);
+            self.effects.push_back(Effect::Dial);
+        }
+    }
+
     pub(super) fn connected(&mut self, now: Moment) {
         match self.take_link() {
-            Link::Dialling(Plan::Resume(session)) => self.prove(session, true, now),
+            Link::Dialling(Plan::Trust) => self.prove(Voice::Plain, false, now),
+            Link::Dialling(Plan::Resume(session)) => {
+                self.prove(Voice::Sealed(session), true, now);
+            }
             Link::Dialling(Plan::Greet(setup)) => {
                 let until = now.monotonic + self.settings.greeting / 2;
                 self.link = Link::Asking { setup, until };
@@ -208,7 +253,9 @@ impl Node {
                 let why = format!("a key cannot be used: {problem}");
                 self.part(LinkState::Down, why, now);
             }
-            Product::Opened(ClientEvent::Established) => self.prove(session, false, now),
+            Product::Opened(ClientEvent::Established) => {
+                self.prove(Voice::Sealed(session), false, now);
+            }
             Product::Opened(ClientEvent::Refused) => {
                 let ours = session.thumbprint();
                 let words = format!(
@@ -226,10 +273,10 @@ impl Node {
     }
 
     /// Asks under the session's key: the answer shows that the node has it, too.
-    fn prove(&mut self, session: Box<Client>, resumed: bool, now: Moment) {
+    fn prove(&mut self, voice: Voice, resumed: bool, now: Moment) {
         let until = now.monotonic + self.settings.greeting;
         self.link = Link::Proving {
-            session,
+            voice,
             until,
             resumed,
         };
@@ -241,30 +288,34 @@ impl Node {
             Link::Asking { setup, .. } => self.key_named(setup, read_server_key(&frame), now),
             Link::Greeting { session, .. } => self.work(session, Work::Open(frame)),
             Link::Proving {
-                mut session,
+                mut voice,
                 until,
                 resumed,
-            } => match session.read(&frame) {
-                ClientEvent::Refused if resumed => self.work(session, Work::Hello),
-                event => {
+            } => match (voice.read(&frame), voice) {
+                (ClientEvent::Refused, Voice::Sealed(session)) if resumed => {
+                    self.work(session, Work::Hello);
+                }
+                (event, voice) => {
                     self.link = Link::Proving {
-                        session,
+                        voice,
                         until,
                         resumed,
                     };
                     self.read(event, now);
                 }
             },
-            Link::Talking { mut session, since } => match session.read(&frame) {
+            Link::Talking { mut voice, since } => match (voice.read(&frame), voice) {
                 // It has forgotten us. One that does so again and again is given time.
-                ClientEvent::Refused if now.monotonic >= since + self.settings.reconnect => {
+                (ClientEvent::Refused, Voice::Sealed(session))
+                    if now.monotonic >= since + self.settings.reconnect =>
+                {
                     let why = "the node has forgotten the session";
                     self.fall_back(why, now);
                     self.show(LinkState::Connecting, Some(why.to_owned()), now);
                     self.work(session, Work::Hello);
                 }
-                event => {
-                    self.link = Link::Talking { session, since };
+                (event, voice) => {
+                    self.link = Link::Talking { voice, since };
                     self.read(event, now);
                 }
             },
@@ -291,9 +342,9 @@ impl Node {
     /// The first answer came: from here on there is nothing that it may not be asked.
     pub(super) fn proved(&mut self, now: Moment) {
         match self.take_link() {
-            Link::Proving { session, .. } => {
+            Link::Proving { voice, .. } => {
                 let since = now.monotonic;
-                self.link = Link::Talking { session, since };
+                self.link = Link::Talking { voice, since };
             }
             other => {
                 self.link = other;
@@ -365,7 +416,7 @@ impl Node {
             Link::Asking { setup, .. } => self.key_named(setup, None, now),
             // A session that is of no use any more, as far as we can see.
             Link::Proving {
-                session,
+                voice: Voice::Sealed(session),
                 resumed: true,
                 ..
             } => {

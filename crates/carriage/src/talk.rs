@@ -19,7 +19,7 @@ impl Node {
 
     pub(super) fn say_text(&mut self, text: &str) {
         let frame = match &self.link {
-            Link::Proving { session, .. } | Link::Talking { session, .. } => session.seal(text),
+            Link::Proving { voice, .. } | Link::Talking { voice, .. } => voice.seal(text),
             Link::Resolving { .. }
             | Link::Waiting { .. }
             | Link::Dialling(_)
