@@ -15,10 +15,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use gorgone_protocol::request::cancel::Cancel;
 use gorgone_protocol::{Action, Answer, Data, Headers, Message, Token, encode};
-use gorgone_transport::{DealerSender, SendError};
+use gorgone_transport::SendError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::module::Order;
+use crate::wire::Sender;
 
 /// How many questions may wait for their answers at once; more are refused as busy.
 const MAX_QUESTIONS: usize = 100_000;
@@ -127,7 +128,7 @@ pub(crate) struct Questions {
 
 impl Questions {
     /// Sends a question and keeps it until it is answered.
-    pub(crate) fn ask(&mut self, mut question: Question, sender: &DealerSender) {
+    pub(crate) fn ask(&mut self, mut question: Question, sender: &Sender) {
         let Some(token) = question.message.token.clone() else {
             return;
         };
@@ -149,7 +150,7 @@ impl Questions {
     }
 
     /// Nobody waits for this one any more.
-    pub(crate) fn forget(&mut self, token: &Token, sender: &DealerSender) {
+    pub(crate) fn forget(&mut self, token: &Token, sender: &Sender) {
         let Some(waiting) = self.waiting.get_mut(token) else {
             return;
         };
@@ -173,7 +174,7 @@ impl Questions {
 
     /// The connection stands, for the first time or again: what may have been lost with the
     /// one before is said again.
-    pub(crate) fn connected(&mut self, sender: &DealerSender) {
+    pub(crate) fn connected(&mut self, sender: &Sender) {
         self.connected = true;
         for question in self.waiting.values_mut().flatten() {
             if question.said {
@@ -217,7 +218,7 @@ impl Questions {
     }
 }
 
-fn say(question: &Question, sender: &DealerSender) -> Result<(), SendError> {
+fn say(question: &Question, sender: &Sender) -> Result<(), SendError> {
     let mut frames = vec![Bytes::from(encode(&question.message))];
     frames.extend(question.headers.encode().map(Bytes::from));
     sender.send(frames)

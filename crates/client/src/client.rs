@@ -234,7 +234,7 @@ impl Client {
 }
 
 /// What an answer says in words.
-fn words(answer: &Answer) -> String {
+pub(crate) fn words(answer: &Answer) -> String {
     #[derive(serde::Deserialize)]
     struct Body {
         message: String,

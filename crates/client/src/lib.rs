@@ -8,6 +8,9 @@ pub mod carrier;
 mod client;
 mod ledger;
 pub mod module;
+mod uplink;
+mod wire;
 
 pub use asker::{AskError, Asker};
 pub use client::{Client, ClientError, ClientOptions};
+pub use uplink::{KnownKey, UplinkOptions, UplinkState};

@@ -20,17 +20,20 @@ use gorgone_protocol::request::logger::{self, Severity};
 use gorgone_protocol::request::nodes::NodeKind;
 use gorgone_protocol::request::ready::Ready;
 use gorgone_protocol::{
-    Action, Code, Data, Endpoint, Headers, Identity, Message, Status, Token, decode, decode_answer,
-    encode,
+    Action, Answer, Code, Data, Endpoint, Headers, Identity, Message, Status, Token, decode,
+    decode_answer, encode,
 };
-use gorgone_transport::{Dealer, DealerEvent, DealerSender, Frames, SendError, bus};
+use gorgone_transport::{DealerEvent, Frames, SendError};
 use serde_json::Value;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::asker::{Asker, Question, Questions};
 use crate::carrier::{Carrier, Carrying, Teller};
+use crate::client::words;
 use crate::ledger::Ledger;
+use crate::uplink::{self, UplinkOptions, UplinkState};
+use crate::wire::{self, Receiver, Sender};
 
 /// How often READY is said again, in seconds.
 const HEARTBEAT: u32 = 5;
@@ -74,6 +77,8 @@ pub struct Request {
 pub enum ModuleEvent {
     /// Core knows the module and hands over work.
     Ready,
+    /// Core does not take the module as it is, in these words; it is asked again without end.
+    Refused(String),
     /// A request to take up.
     Request(Request),
     /// Somebody wants the request with this token to end.
@@ -91,6 +96,7 @@ pub(crate) enum Order {
     Carried(Carried),
     Tell(String),
     Offer(Vec<Action>),
+    Note(String),
     Drain(oneshot::Sender<()>),
     Close(Duration, oneshot::Sender<bool>),
 }
@@ -133,7 +139,36 @@ impl Module {
         options: ModuleOptions,
         kinds: Vec<NodeKind>,
     ) -> Result<(Self, Carrier), gorgone_transport::Error> {
-        let (dealer, sender) = dial(&options)?;
+        let wire = wire::bus(&options.endpoint, &options.identity)?;
+        Ok(Self::start(options, kinds, wire, HEARTBEAT))
+    }
+
+    /// Like [`Module::carrying`], for a poller that connects to its central: it carries what is for
+    /// itself. It says READY every `ping`, and is gone for its central after three times that.
+    pub fn poller(
+        options: UplinkOptions,
+        ping: Duration,
+    ) -> (Self, Carrier, watch::Receiver<UplinkState>) {
+        let module = ModuleOptions {
+            endpoint: options.endpoint.clone(),
+            identity: options.identity.clone(),
+            name: "PULL".to_owned(),
+            actions: Vec::new(),
+            slots: 0,
+        };
+        let (receiver, sender, state) = uplink::open(options);
+        let heartbeat = u32::try_from(ping.as_secs()).unwrap_or(u32::MAX).max(1);
+        let wire = (receiver, sender);
+        let (module, carrier) = Self::start(module, vec![NodeKind::Pull], wire, heartbeat);
+        (module, carrier, state)
+    }
+
+    fn start(
+        options: ModuleOptions,
+        kinds: Vec<NodeKind>,
+        (receiver, sender): (Receiver, Sender),
+        heartbeat: u32,
+    ) -> (Self, Carrier) {
         let (event_sender, events) = mpsc::unbounded_channel();
         let (orders, order_receiver) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
@@ -154,17 +189,19 @@ impl Module {
             unanswered: 0,
             draining: None,
             standby: false,
+            note: None,
             options,
             epoch,
             sender,
+            heartbeat,
         };
-        tokio::spawn(pump.run(dealer, order_receiver));
+        tokio::spawn(pump.run(receiver, order_receiver));
         let module = Self {
             events,
             orders,
             shared,
         };
-        Ok((module, Carrier { events: carried }))
+        (module, Carrier { events: carried })
     }
 
     /// The next event. Cancel-safe.
@@ -199,6 +236,12 @@ impl Module {
     pub fn offer(&self, actions: Vec<Action>) {
         // An error is a module that is closed.
         let _ = self.orders.send(Order::Offer(actions));
+    }
+
+    /// What INFORMATION shows beside the module from now on.
+    pub fn note(&self, words: &str) {
+        // An error is a module that is closed.
+        let _ = self.orders.send(Order::Note(words.to_owned()));
     }
 
     /// Asks core to hand over nothing more, and returns when it knows (or after two seconds
@@ -241,13 +284,6 @@ impl Reporter {
     }
 }
 
-fn dial(options: &ModuleOptions) -> Result<(Dealer, DealerSender), gorgone_transport::Error> {
-    bus::connect(bus::ConnectOptions::new(
-        options.endpoint.clone(),
-        options.identity.clone(),
-    ))
-}
-
 struct Pump {
     options: ModuleOptions,
     epoch: String,
@@ -256,7 +292,9 @@ struct Pump {
     questions: Questions,
     events: mpsc::UnboundedSender<ModuleEvent>,
     shared: Arc<Shared>,
-    sender: DealerSender,
+    sender: Sender,
+    /// How often READY is said again, in seconds.
+    heartbeat: u32,
     started: Instant,
     next_ready: u64,
     /// Heartbeats that core has not answered.
@@ -264,11 +302,12 @@ struct Pump {
     draining: Option<Vec<oneshot::Sender<()>>>,
     /// Whether it was told to offer nothing.
     standby: bool,
+    note: Option<String>,
 }
 
 impl Pump {
-    async fn run(mut self, mut dealer: Dealer, mut orders: mpsc::UnboundedReceiver<Order>) {
-        let mut heartbeat = tokio::time::interval(Duration::from_secs(u64::from(HEARTBEAT)));
+    async fn run(mut self, mut receiver: Receiver, mut orders: mpsc::UnboundedReceiver<Order>) {
+        let mut heartbeat = tokio::time::interval(Duration::from_secs(u64::from(self.heartbeat)));
         heartbeat.reset();
         let mut closing: Option<(Instant, oneshot::Sender<bool>)> = None;
         loop {
@@ -284,7 +323,7 @@ impl Pump {
             let deadline = closing.as_ref().map(|(deadline, _)| *deadline);
             let wake = [check, deadline].into_iter().flatten().min();
             tokio::select! {
-                event = dealer.recv() => match event {
+                event = receiver.recv() => match event {
                     Some(event) => self.transport(event),
                     None => break,
                 },
@@ -305,6 +344,13 @@ impl Pump {
                         self.options.actions = actions;
                         self.say_ready(None);
                     }
+                    Some(Order::Note(words)) => {
+                        let words = Some(words);
+                        if self.note != words {
+                            self.note = words;
+                            self.say_ready(None);
+                        }
+                    }
                     Some(Order::Drain(done)) => {
                         self.draining.get_or_insert_default().push(done);
                         self.say_ready(None);
@@ -315,15 +361,7 @@ impl Pump {
                     None => break,
                 },
                 _ = heartbeat.tick() => {
-                    if self.unanswered >= MISSED
-                        && let Ok((fresh, sender)) = dial(&self.options)
-                    {
-                        tracing::warn!("core does not answer; connecting again");
-                        dealer = fresh;
-                        self.sender = sender;
-                        self.questions.lost();
-                        self.unanswered = 0;
-                    } else {
+                    if self.unanswered < MISSED || !self.connect_anew(&mut receiver) {
                         self.say_ready(None);
                     }
                 }
@@ -336,10 +374,31 @@ impl Pump {
             }
         }
         let settled = self.is_settled();
-        dealer.close(Duration::from_millis(500)).await;
+        receiver.close(Duration::from_millis(500)).await;
         if let Some((_, done)) = closing {
             let _ = done.send(settled);
         }
+    }
+
+    /// Core does not answer. Returns whether another connection is being made.
+    fn connect_anew(&mut self, receiver: &mut Receiver) -> bool {
+        let anew = match &self.sender {
+            Sender::Uplink(letters) => letters.hang_up(),
+            Sender::Bus(_) => match wire::bus(&self.options.endpoint, &self.options.identity) {
+                Ok((fresh, sender)) => {
+                    *receiver = fresh;
+                    self.sender = sender;
+                    self.questions.lost();
+                    true
+                }
+                Err(_) => false,
+            },
+        };
+        if anew {
+            tracing::warn!("core does not answer; connecting again");
+            self.unanswered = 0;
+        }
+        anew
     }
 
     fn now(&self) -> Duration {
@@ -402,8 +461,9 @@ impl Pump {
             standby: self.standby,
             slots: Some(self.options.slots),
             epoch: Some(self.epoch.clone()),
-            heartbeat: Some(HEARTBEAT),
+            heartbeat: Some(self.heartbeat),
             running,
+            note: self.note.clone(),
             carries: if draining {
                 Vec::new()
             } else {
@@ -420,6 +480,7 @@ impl Pump {
     fn transport(&mut self, event: DealerEvent) {
         match event {
             DealerEvent::Connected => {
+                self.unanswered = 0;
                 let mut running = self.ledger.running();
                 running.extend(self.carrying.running());
                 self.say_ready(Some(running));
@@ -443,7 +504,7 @@ impl Pump {
         };
         if let Ok(answer) = decode_answer(text) {
             if !self.questions.answer(&answer) {
-                self.answer(answer.token.as_ref(), answer.status);
+                self.answer(&answer);
             }
             return;
         }
@@ -483,10 +544,11 @@ impl Pump {
         }
     }
 
-    fn answer(&mut self, token: Option<&Token>, status: Status) {
-        let Some(token) = token else {
+    fn answer(&mut self, answer: &Answer) {
+        let Some(token) = &answer.token else {
             return;
         };
+        let status = answer.status;
         if token.as_str().contains("-ready-") {
             self.unanswered = 0;
             match &mut self.draining {
@@ -498,7 +560,11 @@ impl Pump {
                 None if status == Status::Ok => {
                     let _ = self.events.send(ModuleEvent::Ready);
                 }
-                None => tracing::warn!("core refused READY; trying again"),
+                None => {
+                    let words = words(answer);
+                    tracing::warn!(words, "core refused READY; trying again");
+                    let _ = self.events.send(ModuleEvent::Refused(words));
+                }
             }
             return;
         }

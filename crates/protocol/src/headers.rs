@@ -1,8 +1,17 @@
-//! What travels beside a message on the internal side, in a second frame.
+//! What travels beside a message: on the internal side in a second frame, to a poller that came in
+//! over the external side in front of it.
+//!
+//! ```text
+//! [HEADERS] [] [] {"attempt":1,"via":7}
+//! [COMMAND] [TOKEN] [7] {…}
+//! ```
 
 use serde::{Deserialize, Serialize};
 
 use crate::NodeId;
+
+/// What begins a message that has its headers in front of it.
+const IN_FRONT: &str = "[HEADERS] [] [] ";
 
 /// The optional second frame of an internal message: JSON, never seen by old daemons.
 /// Unknown members are ignored, so that services of different versions understand each other.
@@ -22,6 +31,9 @@ pub struct Headers {
     /// The address of that caller, for the audit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
+    /// The central for which gorgone-pull asks, in place of `user`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub central: Option<NodeId>,
     /// The node whose connection leads to the target: core says it to the proxy that owns it.
     /// With `attempt` the message is a task, and the proxy says CARRIED; without, it is a
     /// question, and the proxy answers it with `[ACK]` under the token that it bears.
@@ -47,5 +59,26 @@ impl Headers {
             return None;
         }
         serde_json::to_vec(self).ok()
+    }
+
+    /// The message with these in front of it, as one text.
+    #[must_use]
+    pub fn in_front_of(&self, text: String) -> String {
+        match serde_json::to_string(self) {
+            Ok(headers) if *self != Self::default() => format!("{IN_FRONT}{headers}\n{text}"),
+            _ => text,
+        }
+    }
+
+    /// Parts a text from the headers in front of it, where it has some.
+    #[must_use]
+    pub fn part(text: &[u8]) -> (Option<&[u8]>, &[u8]) {
+        let Some(rest) = text.strip_prefix(IN_FRONT.as_bytes()) else {
+            return (None, text);
+        };
+        match rest.iter().position(|byte| *byte == b'\n') {
+            Some(end) => (Some(&rest[..end]), &rest[end + 1..]),
+            None => (None, text),
+        }
     }
 }

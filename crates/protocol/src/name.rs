@@ -149,6 +149,9 @@ impl<'de> Deserialize<'de> for NodeId {
     }
 }
 
+/// How names of pollers begin.
+const POLLER: &str = "gorgone-pull-";
+
 /// The ZeroMQ identity (routing id) under which a peer connects: 1 to 255 bytes, any value.
 /// It is only a name: nothing is proved by it.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -196,6 +199,25 @@ impl Identity {
                 .collect::<Option<Vec<u8>>>()
         });
         Self::new(&bytes.unwrap_or_else(|| text.as_bytes().to_vec()))
+    }
+
+    /// Under which name the poller that is this node connects to its central: nobody else may
+    /// have it there.
+    #[must_use]
+    pub fn of_poller(node: NodeId) -> Self {
+        Self::new(format!("{POLLER}{node}").as_bytes())
+    }
+
+    /// The node whose poller has this name, where it is one of a poller.
+    #[must_use]
+    pub fn poller(&self) -> Option<NodeId> {
+        let number = self.as_bytes().strip_prefix(POLLER.as_bytes())?;
+        let only_one_spelling = number.iter().all(u8::is_ascii_digit)
+            && (!number.starts_with(b"0") || number.len() == 1);
+        let number = std::str::from_utf8(number)
+            .ok()
+            .filter(|_| only_one_spelling)?;
+        NodeId::parse(number).ok()
     }
 }
 

@@ -185,6 +185,8 @@ async fn take(runner: &Runner, context: &Context, event: ModuleEvent) {
         ModuleEvent::Cancel(token) => runner.cancel(&token),
         ModuleEvent::Logger(severity) => context.log.follow(severity),
         ModuleEvent::Ready => tracing::info!("core is back"),
+        // It says why in the log, and is asked again.
+        ModuleEvent::Refused(_) => {}
         ModuleEvent::Lost => {
             context.health.broken(CORE, "the connection is lost");
             tracing::warn!("lost core; what runs goes on");

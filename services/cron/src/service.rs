@@ -160,7 +160,7 @@ impl Service {
                     self.happens(Event::Request(request));
                 }
                 // What is asked of cron is done at once.
-                Input::Module(Some(ModuleEvent::Cancel(_))) => {}
+                Input::Module(Some(ModuleEvent::Cancel(_) | ModuleEvent::Refused(_))) => {}
                 Input::Module(Some(ModuleEvent::Logger(severity))) => {
                     self.context.log.follow(severity);
                 }

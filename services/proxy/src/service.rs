@@ -180,7 +180,7 @@ fn hear(event: ModuleEvent, context: &Context) {
         ModuleEvent::Request(request) => {
             tracing::error!(action = %request.action, "core handed over what was not offered");
         }
-        ModuleEvent::Ready | ModuleEvent::Cancel(_) => {}
+        ModuleEvent::Ready | ModuleEvent::Refused(_) | ModuleEvent::Cancel(_) => {}
     }
 }
 

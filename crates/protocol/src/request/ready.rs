@@ -40,6 +40,9 @@ pub struct Ready {
     /// again what it believes there and does not find in the list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub running: Option<Vec<Token>>,
+    /// What its administrator may want to know of it; INFORMATION shows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// Kinds of nodes whose connections the module makes: core tells it by NODES which ones are
     /// its own, and hands it what is for them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
