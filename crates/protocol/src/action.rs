@@ -159,6 +159,16 @@ impl Action {
         matches!(self, Self::RemoteCopy | Self::RemoteFetch)
     }
 
+    /// Whether a poller that connects to its central says it there, as modules do on the internal
+    /// side.
+    #[must_use]
+    pub const fn is_for_pollers(&self) -> bool {
+        matches!(
+            self,
+            Self::Ready(_) | Self::Carried | Self::NodeState | Self::PutRows
+        )
+    }
+
     /// Whether it only tells something, and neither changes nor runs anything.
     #[must_use]
     pub const fn only_reads(&self) -> bool {

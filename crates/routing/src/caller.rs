@@ -6,6 +6,7 @@ use gorgone_protocol::request::audit::Door;
 use gorgone_protocol::request::cancel::Cancel;
 use gorgone_protocol::{Action, Message, NodeId, Rights, Target};
 
+use crate::event::Origin;
 use crate::fleet::other_node;
 use crate::router::Router;
 
@@ -18,6 +19,9 @@ pub struct Credential {
     pub name: Arc<str>,
     /// What it may ask for.
     pub rights: Rights,
+    /// Which node it is, where it is a poller that connects to us: it may say of that node, and of
+    /// no other, what modules say of nodes.
+    pub node: Option<NodeId>,
 }
 
 /// Whoever makes a request that came in through a door.
@@ -30,15 +34,26 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// The node that speaks, where a poller does under its own name.
+    #[must_use]
+    pub fn poller(&self, from: &Origin) -> Option<NodeId> {
+        let node = self.credential.node?;
+        let own = matches!(from, Origin::Client(identity) if identity.poller() == Some(node));
+        own.then_some(node)
+    }
+
     /// Why the caller may not ask for this, if it may not.
     pub(crate) fn refusal(&self, action: &Action, target: &Target, own: NodeId) -> Option<String> {
-        let Credential { door, name, rights } = &*self.credential;
+        let Credential {
+            door, name, rights, ..
+        } = &*self.credential;
         if rights.allows(action, target, own) {
             return None;
         }
         let kind = match door {
             Door::Zeromq => "client",
             Door::Http => "user",
+            Door::Pull => "central",
         };
         let here = Target::Node(own);
         let node = match target {

@@ -24,6 +24,13 @@ pub enum Origin {
 }
 
 impl Origin {
+    /// The peer's name.
+    pub(crate) const fn identity(&self) -> &Identity {
+        match self {
+            Self::Client(identity) | Self::Module(identity) => identity,
+        }
+    }
+
     /// The peer's name, for people.
     #[must_use]
     pub fn to_text(&self) -> String {
@@ -81,7 +88,7 @@ pub enum Event {
         /// See [`Event::Request`].
         caller: Option<Caller>,
     },
-    /// The internal side lost its connection to a module; also where a new connection under the
+    /// The internal side lost its connection to a module, or the external side one to a poller; also where a new connection under the
     /// same identity takes its place. It must come before anything that comes over the new one:
     /// a module that names no epoch is told from its former life by nothing else.
     ModuleGone(Identity),
@@ -182,7 +189,8 @@ pub enum Effect {
         /// With what.
         answer: Answer,
     },
-    /// Hand a message to a module.
+    /// Hand a message to a module, or to a poller ([`Identity::poller`]) that came in over the
+    /// external side.
     Deliver {
         /// Which one.
         module: Identity,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gorgone_protocol::request::nodes::NodeKind;
 use gorgone_protocol::request::ready::Ready;
-use gorgone_protocol::{Action, Identity, Token};
+use gorgone_protocol::{Action, Identity, NodeId, Token};
 use serde_json::{Value, json};
 
 use crate::Runner;
@@ -27,6 +27,8 @@ const MISSED_HEARTBEATS: u32 = 3;
 pub(crate) struct Instance {
     pub(crate) identity: Identity,
     pub(crate) runner: Runner,
+    /// The node that it is, where it is a poller.
+    poller: Option<NodeId>,
     name: String,
     actions: Vec<Action>,
     slots: usize,
@@ -41,6 +43,8 @@ pub(crate) struct Instance {
     mortal: bool,
     /// What was handed over to it, or is about to be.
     pub(crate) held: BTreeSet<Token>,
+    /// What it wants shown.
+    note: Option<String>,
     /// Kinds of nodes that it connects.
     carries: Vec<NodeKind>,
     /// What it is to bring to nodes; takes no slot.
@@ -92,13 +96,33 @@ pub(crate) enum Welcome {
     Full,
 }
 
+/// Who connects nodes and came or went.
+#[derive(Debug, Default)]
+pub(crate) struct Changed {
+    /// Somebody who connects any.
+    pub(crate) proxies: bool,
+    /// Pollers, who connect one each.
+    pub(crate) pollers: BTreeSet<NodeId>,
+}
+
+impl Changed {
+    fn note(&mut self, poller: Option<NodeId>) {
+        match poller {
+            Some(node) => drop(self.pollers.insert(node)),
+            None => self.proxies = true,
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Modules {
     by_instance: BTreeMap<String, Instance>,
-    /// Whether somebody who connects nodes came or went.
-    carriers_changed: bool,
+    /// Who connects nodes and came or went.
+    changed: Changed,
     /// Who is to be told of all nodes that are its own.
     accounts: BTreeSet<String>,
+    /// Who was there at the last look, and is not any more.
+    out_of_sight: Vec<Identity>,
     /// Turns among equally free instances.
     turn: usize,
 }
@@ -125,6 +149,7 @@ impl Modules {
             .or_insert_with(|| Instance {
                 identity: Identity::from_text(&runner.instance),
                 runner: runner.clone(),
+                poller: Identity::from_text(&runner.instance).poller(),
                 name: String::new(),
                 actions: Vec::new(),
                 slots: 0,
@@ -135,6 +160,7 @@ impl Modules {
                 standby: false,
                 mortal: false,
                 held: BTreeSet::new(),
+                note: None,
                 carries: Vec::new(),
                 carried: BTreeSet::new(),
             });
@@ -151,7 +177,7 @@ impl Modules {
                     && !instance.carries.contains(&kind)
                 {
                     instance.carries.push(kind);
-                    self.carriers_changed = true;
+                    self.changed.note(instance.poller);
                 }
             }
         }
@@ -181,7 +207,10 @@ impl Modules {
             .heartbeat
             .filter(|seconds| *seconds > 0)
             .map(|seconds| Duration::from_secs(u64::from(seconds)));
-        let known = self.by_instance.len();
+        // There are as many pollers as nodes, at most.
+        let poller = identity.poller();
+        let new = poller.is_none() && !self.by_instance.contains_key(&key);
+        let full = new && self.modules() >= max;
         let old = match self.by_instance.get_mut(&key) {
             Some(instance) => {
                 let same_life = match &ready.epoch {
@@ -199,12 +228,13 @@ impl Modules {
                     }
                     if instance.carries != ready.carries {
                         instance.carries.clone_from(&ready.carries);
-                        self.carriers_changed = true;
+                        self.changed.note(instance.poller);
                     }
                     instance.name = name.to_owned();
                     instance.actions = offered;
                     instance.slots = slots;
                     instance.heartbeat = heartbeat;
+                    instance.note.clone_from(&ready.note);
                     instance.last_word = now;
                     instance.away_since = None;
                     let running = ready.running.as_ref();
@@ -216,14 +246,16 @@ impl Modules {
                     });
                     return Welcome::Back(held.collect());
                 }
-                self.carriers_changed |= !instance.carries.is_empty();
+                if !instance.carries.is_empty() {
+                    self.changed.note(poller);
+                }
                 instance.take_all()
             }
-            None if known >= max => return Welcome::Full,
+            None if full => return Welcome::Full,
             None => Vec::new(),
         };
         if !ready.carries.is_empty() {
-            self.carriers_changed = true;
+            self.changed.note(poller);
             self.accounts.insert(key.clone());
         }
         let epoch = ready
@@ -238,6 +270,7 @@ impl Modules {
                     instance: key,
                     epoch,
                 },
+                poller,
                 name: name.to_owned(),
                 actions: offered,
                 slots,
@@ -248,6 +281,7 @@ impl Modules {
                 standby: ready.standby,
                 mortal: ready.epoch.is_none(),
                 held: BTreeSet::new(),
+                note: ready.note.clone(),
                 carries: ready.carries.clone(),
                 carried: BTreeSet::new(),
             },
@@ -288,20 +322,39 @@ impl Modules {
 
     /// Whether somebody connects nodes of this kind.
     pub(crate) fn carry(&self, kind: NodeKind) -> bool {
-        self.carriers(kind).next().is_some()
+        let mut all = self.by_instance.values();
+        all.any(|instance| instance.carries.contains(&kind))
     }
 
-    /// Who connects nodes of this kind, also who is away and may come back.
-    pub(crate) fn carriers(&self, kind: NodeKind) -> impl Iterator<Item = (&str, &Runner)> {
-        self.by_instance
-            .iter()
-            .filter(move |(_, instance)| instance.carries.contains(&kind))
+    /// Who can have the connection to a node of this kind, also who is away and may come back. A
+    /// poller carries what is for itself.
+    pub(crate) fn carriers(
+        &self,
+        node: NodeId,
+        kind: NodeKind,
+    ) -> impl Iterator<Item = (&str, &Runner)> {
+        let name = Identity::of_poller(node).to_text();
+        let one = (kind == NodeKind::Pull).then(|| self.by_instance.get_key_value(&name));
+        let all = (kind != NodeKind::Pull).then(|| self.by_instance.iter());
+        let all = all.into_iter().flatten().chain(one.flatten());
+        all.filter(move |(_, instance)| instance.carries.contains(&kind))
             .map(|(key, instance)| (key.as_str(), &instance.runner))
     }
 
-    /// Whether somebody who connects nodes came or went since the last look.
-    pub(crate) fn take_carriers_changed(&mut self) -> bool {
-        std::mem::take(&mut self.carriers_changed)
+    /// How many there are, but for pollers.
+    fn modules(&self) -> usize {
+        let all = self.by_instance.values();
+        all.filter(|instance| instance.poller.is_none()).count()
+    }
+
+    /// Who was there at the last look, and is not any more.
+    pub(crate) fn take_out_of_sight(&mut self) -> Vec<Identity> {
+        std::mem::take(&mut self.out_of_sight)
+    }
+
+    /// Who connects nodes and came or went since the last look.
+    pub(crate) fn take_changed(&mut self) -> Changed {
+        std::mem::take(&mut self.changed)
     }
 
     /// Who is to be told of all nodes that are its own.
@@ -363,6 +416,7 @@ impl Modules {
             && instance.away_since.is_none()
         {
             instance.away_since = Some(now);
+            self.out_of_sight.push(identity.clone());
         }
     }
 
@@ -383,20 +437,22 @@ impl Modules {
                     .is_some_and(|deadline| deadline <= now)
             {
                 instance.away_since = Some(now);
+                self.out_of_sight.push(instance.identity.clone());
             }
         }
-        let mut carriers = false;
+        let changed = &mut self.changed;
         self.by_instance.retain(|_, instance| {
             let gone = instance
                 .away_since
                 .is_some_and(|since| since + grace <= now);
             if gone {
-                carriers |= !instance.carries.is_empty();
+                if !instance.carries.is_empty() {
+                    changed.note(instance.poller);
+                }
                 lost.extend(instance.take_all());
             }
             !gone
         });
-        self.carriers_changed |= carriers;
         lost
     }
 
@@ -424,11 +480,14 @@ impl Modules {
             .iter()
             .map(|(key, instance)| {
                 let actions: Vec<_> = instance.actions.iter().map(|a| a.name()).collect();
-                let about = json!({
+                let mut about = json!({
                     "name": instance.name, "state": instance.state(), "actions": actions,
                     "slots": instance.slots, "running": instance.held.len(),
                     "carries": instance.carries, "carrying": instance.carried.len(),
                 });
+                if let (Some(note), Some(about)) = (&instance.note, about.as_object_mut()) {
+                    about.insert("note".to_owned(), json!(note));
+                }
                 (key.as_str(), about)
             })
             .collect();

@@ -16,7 +16,7 @@ use std::time::Duration;
 use gorgone_protocol::request::audit::Outcome;
 use gorgone_protocol::request::cancel::Cancel;
 use gorgone_protocol::request::logger;
-use gorgone_protocol::request::nodes::NodeDefinition;
+use gorgone_protocol::request::nodes::{NodeDefinition, NodeKind};
 use gorgone_protocol::request::ready::Ready;
 use gorgone_protocol::{
     Action, Answer, AnswerName, Code, Data, Dialect, Headers, History, Message, Moment, Reason,
@@ -198,6 +198,17 @@ impl Router {
         self.out.audits.configure(audit);
     }
 
+    /// From now on nodes of this kind are connected by somebody who is there or to come, or they
+    /// are not.
+    pub fn expect(&mut self, kind: NodeKind, expected: bool) {
+        self.settings
+            .expected_carries
+            .retain(|known| *known != kind);
+        if expected {
+            self.settings.expected_carries.push(kind);
+        }
+    }
+
     /// Whether nothing is on its way to the store or waits to be done.
     #[must_use]
     pub fn is_idle(&self) -> bool {
@@ -242,6 +253,17 @@ impl Router {
         caller: Option<&Caller>,
     ) {
         let token = message.token.clone().unwrap_or_else(|| fresh.clone());
+        if message.action.is_for_pollers()
+            && let Some(caller) = caller
+        {
+            match (caller.poller(&from), from.identity().poller()) {
+                (Some(node), _) => {
+                    return self.poller_says(node, from, message, (token, fresh));
+                }
+                (None, Some(node)) => return self.not_its_node(node, caller, from, token),
+                (None, None) => {}
+            }
+        }
         let offered = self.offers(&message.action);
         let counted = self.counted(&message.action);
         self.counters.count(&from, &counted);
@@ -311,6 +333,10 @@ impl Router {
             Action::Lease => self.lease(from, token, &message.data),
             Action::PutState => self.put_state(from, token, &message.data),
             Action::GetState => self.get_state(from, token, &message.data),
+            Action::Ready(_) if from.identity().poller().is_some() => {
+                let words = "names that begin with 'gorgone-pull-' are those of pollers";
+                self.refuse(from, message.token, words);
+            }
             Action::Ready(name) => {
                 let name = name.clone();
                 self.module_ready(from, message.token, &fresh, &name, &message.data);
@@ -328,7 +354,7 @@ impl Router {
         }
     }
 
-    fn not_known(&mut self, from: Origin, token: &Token, action: &Action) {
+    pub(crate) fn not_known(&mut self, from: Origin, token: &Token, action: &Action) {
         let words = not_known(action);
         // Clients have always been told without their token. A module tells its questions apart
         // by it.
@@ -403,7 +429,9 @@ impl Router {
             }
         };
         self.out.push(Effect::Log(severity));
-        for module in self.modules.present() {
+        // Pollers are other machines.
+        let present = self.modules.present().into_iter();
+        for module in present.filter(|module| module.poller().is_none()) {
             self.out.push(Effect::Deliver {
                 module,
                 message: Message::new(Action::BcastLogger, None, logger::encode(severity)),
@@ -413,7 +441,7 @@ impl Router {
         self.acknowledge((from, token), "severity changed");
     }
 
-    fn module_ready(
+    pub(crate) fn module_ready(
         &mut self,
         from: Origin,
         token: Option<Token>,
@@ -428,9 +456,7 @@ impl Router {
                 return self.refuse(from, token, &words);
             }
         };
-        let Origin::Module(identity) = &from else {
-            return;
-        };
+        let identity = from.identity();
         let limits = (self.now.monotonic, self.settings.max_modules);
         match self.modules.ready(identity, name, &ready, fresh, limits) {
             Welcome::Full => {

@@ -36,6 +36,7 @@ fn caller(rights: Rights) -> Caller {
             door: Door::Zeromq,
             name: "ann".into(),
             rights,
+            node: None,
         }),
         from: Some("192.0.2.1".into()),
     }

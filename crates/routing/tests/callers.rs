@@ -29,6 +29,7 @@ fn caller(door: Door) -> Caller {
             door,
             name: "ann".into(),
             rights: Rights::of(vec![grant("COMMAND", "self"), grant("GETLOG", "*")]),
+            node: None,
         }),
         from: None,
     }
@@ -45,7 +46,7 @@ impl Desk {
         let peer = Identity::new(b"peer");
         let from = match door {
             Door::Zeromq => Origin::Client(peer),
-            Door::Http => Origin::Module(peer),
+            Door::Http | Door::Pull => Origin::Module(peer),
         };
         self.says_for(from, message, Some(caller(door)));
         self.stored();
@@ -152,6 +153,7 @@ fn module_does_not_lend_a_caller_its_own_standing() {
             door: Door::Http,
             name: "root".into(),
             rights: Rights::everything(),
+            node: None,
         }),
         from: None,
     };
@@ -175,6 +177,7 @@ fn row_that_a_caller_numbers_is_stored_and_one_of_a_running_request_is_refused_a
                 door,
                 name: "root".into(),
                 rights: Rights::everything(),
+                node: None,
             }),
             from: None,
         };
@@ -182,7 +185,7 @@ fn row_that_a_caller_numbers_is_stored_and_one_of_a_running_request_is_refused_a
         let puts = |desk: &mut Desk, subject: &str| {
             let from = match door {
                 Door::Zeromq => Origin::Client(peer.clone()),
-                Door::Http => Origin::Module(peer.clone()),
+                Door::Http | Door::Pull => Origin::Module(peer.clone()),
             };
             let body = format!(r#"{{"code":0,"token":"{subject}","data":{{}},"sequence":7}}"#);
             let message = Message::new(Action::PutLog, None, Data::parse(&body).unwrap());

@@ -95,6 +95,15 @@ impl Service {
         },
         workers: 0,
     };
+    /// gorgone-pull. It has core's private key where it is given none.
+    pub const PULL: Self = Self {
+        name: "gorgone-pull",
+        checks: Checks {
+            keys: true,
+            http: false,
+        },
+        workers: 0,
+    };
     /// gorgoned: it checks for all, and does little itself.
     pub const SUPERVISOR: Self = Self {
         name: "gorgoned",

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, bail};
 use gorgone_crypto::{PrivateKey, PublicKey};
 use gorgone_protocol::request::nodes::NodeKind;
-use gorgone_protocol::{Action, Endpoint};
+use gorgone_protocol::{Action, Endpoint, Identity};
 use gorgone_routing::{Redactor, Restored, Router, Settings};
 use gorgone_runtime::Context;
 use gorgone_runtime::config::{AuditConfig, Config, CoreConfig, DatabaseConfig};
@@ -89,6 +89,7 @@ impl Core {
             new_rows: None,
             counted: Counted::default(),
             figures,
+            bus_parents: BTreeMap::new(),
             clock: context.clock,
             log: context.log.clone(),
             node: core.id,
@@ -151,6 +152,9 @@ fn settings(
     if config.modules.proxy.enable {
         expected_carries.push(NodeKind::PushZmq);
     }
+    if expects_pollers(config) {
+        expected_carries.push(NodeKind::Pull);
+    }
     let mut endpoints = BTreeMap::from([("internal", core.internal.to_string())]);
     if let Some(external) = &core.external {
         endpoints.insert("external", external.to_string());
@@ -174,6 +178,12 @@ fn settings(
         module_grace: core.limits.module_grace,
         ..Settings::default()
     })
+}
+
+/// Whether some node connects to us.
+pub(crate) fn expects_pollers(config: &Config) -> bool {
+    let clients = &config.core.authorized_clients;
+    clients.iter().any(|client| client.node.is_some())
 }
 
 /// What takes secrets out of the audit, if there is to be one.
@@ -200,6 +210,11 @@ pub(crate) fn session_config(
             .authorized_clients
             .iter()
             .map(|client| client.key.clone())
+            .collect(),
+        reserved: core
+            .authorized_clients
+            .iter()
+            .filter_map(|client| Some((Identity::of_poller(client.node?), client.key.clone())))
             .collect(),
         ttl: config.modules.dbcleaner.purge_sessions_time,
         max_sessions: core.limits.max_sessions,

@@ -1,11 +1,15 @@
 //! The loop: wait for what happens next, let the state machines decide, do what they want.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use gorgone_crypto::PublicKey;
+use gorgone_protocol::request::nodes::NodeKind;
+use gorgone_protocol::request::owned::OwnedNodes;
 use gorgone_protocol::{
-    Action, DecodeError, Dialect, Headers, Identity, Message, Moment, NodeId, Target, Token,
+    Action, Data, DecodeError, Dialect, Headers, Identity, Message, Moment, NodeId, Target, Token,
     decode, decode_answer,
 };
 use gorgone_routing::{Caller, Event, Origin, Router};
@@ -15,7 +19,7 @@ use gorgone_transport::{Frames, RouterEvent, RouterSender};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::beside::{Beside, Done};
-use crate::build::{redactor, session_config};
+use crate::build::{expects_pollers, redactor, session_config};
 use crate::credentials::Credentials;
 use crate::figures::{Counted, Figures};
 use crate::handshakes::Handshakes;
@@ -24,6 +28,10 @@ use crate::nodes_file;
 
 /// How many events one turn takes before it does what they want: what they write is one batch.
 const TURN: usize = 256;
+/// How long a peer of the internal side counts as a parent after a PING.
+const PARENT: Duration = Duration::from_secs(30 * 60);
+/// How many of them there may be.
+const MAX_BUS_PARENTS: usize = 16;
 /// How long the last answers and rows may take to leave when core stops.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -61,6 +69,8 @@ pub struct Core {
     pub(crate) new_rows: Option<Duration>,
     pub(crate) counted: Counted,
     pub(crate) figures: Last<Figures>,
+    /// Who pinged on the internal side, and until when it counts as a parent.
+    pub(crate) bus_parents: BTreeMap<Identity, Duration>,
     pub(crate) clock: Clock,
     pub(crate) log: LogHandle,
     pub(crate) node: NodeId,
@@ -105,6 +115,7 @@ impl Core {
                 Ok(()) = reloads.changed() => {
                     let config = reloads.borrow_and_update().clone();
                     self.credentials = Credentials::new(&config);
+                    self.router.expect(NodeKind::Pull, expects_pollers(&config));
                     match redactor(&config.core.audit) {
                         Ok(redactor) => self.router.set_audit(redactor),
                         Err(error) => tracing::error!("{error:#}; the audit stays as it was"),
@@ -232,8 +243,24 @@ impl Core {
                 let event = gorgone_session::Event::Received { peer, frame };
                 self.session_event(event, from, now);
             }
+            RouterEvent::Undelivered { peer, frames, why } if peer.poller().is_some() => {
+                tracing::debug!(poller = %peer, ?why, "not delivered");
+                let session = self.edge.as_ref().map(|edge| &edge.session);
+                let text = frames
+                    .first()
+                    .and_then(|frame| session?.unseal(&peer, frame));
+                let (_, text) = Headers::part(text.as_deref().unwrap_or_default());
+                self.undelivered(peer, &vec![Bytes::copy_from_slice(text)], now);
+            }
             RouterEvent::Undelivered { peer, why, .. } => {
                 tracing::debug!(%peer, ?why, "an answer could not be delivered");
+            }
+            // It may have come back before we hear that it went: what is said to it now tells.
+            RouterEvent::Disconnected(peer) if peer.poller().is_some() => {
+                tracing::debug!(poller = %peer, "disconnected");
+                let data = Data::from_value(&OwnedNodes::default());
+                let nothing = Message::new(Action::Nodes, None, data);
+                self.hand_out(&peer, &nothing, &Headers::default(), now);
             }
             RouterEvent::Connected(_) | RouterEvent::Disconnected(_) => {}
         }
@@ -268,6 +295,7 @@ impl Core {
             }
             RouterEvent::Disconnected(peer) => {
                 tracing::debug!(module = %peer, "disconnected");
+                self.bus_parents.remove(&peer);
                 self.router.handle(Event::ModuleGone(peer), now);
             }
             RouterEvent::Connected(peer) => {
@@ -311,13 +339,12 @@ impl Core {
                 };
                 self.router.handle(event, now);
             }
-            // A module answers; where it acknowledges something, nobody waits for it.
+            // A module answers, or a poller; where it acknowledges something, nobody waits for it.
             Err(_)
                 if text.starts_with(b"[ACK]")
-                    && let Origin::Module(module) = &from =>
+                    && let Some(from) = answering(&from, caller.as_ref()) =>
             {
                 if let Ok(answer) = decode_answer(text) {
-                    let from = module.clone();
                     self.router.handle(Event::Answered { from, answer }, now);
                 }
             }
@@ -354,9 +381,17 @@ impl Core {
             let rights = &caller.credential.rights;
             rights.allows(&Action::Ping, &Target::Here, self.node)
         };
-        if message.action == Action::Ping
-            && here
-            && caller.is_none_or(may)
+        if message.action != Action::Ping || !here {
+            return;
+        }
+        if let (Origin::Module(peer), None) = (from, caller) {
+            if self.bus_parents.len() < MAX_BUS_PARENTS {
+                self.bus_parents
+                    .insert(peer.clone(), now.monotonic + PARENT);
+            }
+            return;
+        }
+        if caller.is_none_or(may)
             && let Origin::Client(peer) = from
             && let Some(edge) = &mut self.edge
         {
@@ -387,5 +422,13 @@ impl Core {
         if let Err(error) = self.beside.store.close().await {
             tracing::warn!(%error, "the store could not be closed cleanly; nothing is lost");
         }
+    }
+}
+
+/// Who answers what core asked: a module, or a poller under its own name.
+fn answering(from: &Origin, caller: Option<&Caller>) -> Option<Identity> {
+    match from {
+        Origin::Module(module) => Some(module.clone()),
+        Origin::Client(peer) => caller?.poller(from).map(|_| peer.clone()),
     }
 }

@@ -17,14 +17,21 @@ pub(crate) struct Credentials {
     clients: HashMap<Thumbprint, Arc<Credential>>,
     users: HashMap<String, Arc<Credential>>,
     anonymous: Arc<Credential>,
+    /// What a central may ask for to which we connect.
+    central: Rights,
 }
 
 impl Credentials {
     pub(crate) fn new(config: &Config) -> Self {
         let clients = config.core.authorized_clients.iter().map(|client| {
             let name = client.name.as_deref().unwrap_or(client.key.as_str());
-            let credential = credential(Door::Zeromq, name, client.rights.clone());
-            (client.key.clone(), credential)
+            let credential = Credential {
+                door: Door::Zeromq,
+                name: name.into(),
+                rights: client.rights.clone(),
+                node: client.node,
+            };
+            (client.key.clone(), Arc::new(credential))
         });
         let users = config.modules.httpserver.users.iter().flatten();
         let users = users.map(|user| {
@@ -35,6 +42,7 @@ impl Credentials {
             clients: clients.collect(),
             users: users.collect(),
             anonymous: credential(Door::Http, ANONYMOUS, Rights::everything()),
+            central: config.modules.pull.rights.clone(),
         }
     }
 
@@ -49,6 +57,11 @@ impl Credentials {
     /// configuration does not know may do nothing.
     pub(crate) fn behind(&self, headers: &Headers) -> Option<Caller> {
         let credential = match (&headers.user, &headers.from) {
+            _ if headers.central.is_some() => {
+                let name = headers.central.map(|node| node.to_string());
+                let name = name.unwrap_or_default();
+                credential(Door::Pull, &name, self.central.clone())
+            }
             (Some(user), _) => {
                 let known = self.users.get(user);
                 known.map_or_else(|| nobody(Door::Http, user), Arc::clone)
@@ -68,6 +81,7 @@ fn credential(door: Door, name: &str, rights: Rights) -> Arc<Credential> {
         door,
         name: name.into(),
         rights,
+        node: None,
     })
 }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gorgone_protocol::{Answer, AnswerName, Data, Dialect, Moment, encode, encode_answer};
+use gorgone_protocol::{
+    Answer, AnswerName, Data, Dialect, Headers, Identity, Message, Moment, encode, encode_answer,
+};
 use gorgone_routing::{Caller, Effect, Origin};
 use serde_json::json;
 
@@ -27,6 +29,13 @@ impl Core {
             match effect {
                 Effect::Write { batch, records } => self.beside.write(batch, records),
                 Effect::Answer { to, answer } => self.answer(&to, &answer),
+                Effect::Deliver {
+                    module,
+                    message,
+                    headers,
+                } if module.poller().is_some() => {
+                    self.hand_out(&module, &message, &headers, now);
+                }
                 Effect::Deliver {
                     module,
                     message,
@@ -126,6 +135,28 @@ impl Core {
         }
     }
 
+    /// Hands a message to a poller that came in over the external side.
+    pub(crate) fn hand_out(
+        &mut self,
+        poller: &Identity,
+        message: &Message,
+        headers: &Headers,
+        now: Moment,
+    ) {
+        let text = encode(message);
+        let edge = self.edge.as_ref();
+        let sent = edge.is_some_and(|edge| {
+            let sealed = edge
+                .session
+                .seal(poller, &headers.in_front_of(text.clone()), now);
+            let sender = &edge.socket.sender;
+            sealed.is_some_and(|frame| sender.send(poller, vec![Bytes::from(frame)]).is_ok())
+        });
+        if !sent {
+            self.undelivered(poller.clone(), &vec![Bytes::from(text)], now);
+        }
+    }
+
     fn send_out(&self, peer: &gorgone_protocol::Identity, frame: Vec<u8>) {
         let Some(edge) = &self.edge else {
             return;
@@ -145,12 +176,16 @@ impl Core {
             return;
         }
         self.new_rows = None;
+        self.bus_parents.retain(|_, until| *until > now.monotonic);
+        let inside: Vec<_> = self.bus_parents.keys().cloned().collect();
         let edge = self.edge.as_mut();
         let parents = edge.map(|edge| edge.session.parents(now));
-        for peer in parents.unwrap_or_default() {
+        let outside = parents.unwrap_or_default().into_iter();
+        let outside = outside.map(Origin::Client);
+        for parent in outside.chain(inside.into_iter().map(Origin::Module)) {
             let data = Data::from_value(&json!({ "id": self.node }));
             let notice = Answer::ok(None, data).named(AnswerName::SyncLogs);
-            self.answer(&Origin::Client(peer), &notice);
+            self.answer(&parent, &notice);
         }
     }
 }

@@ -14,6 +14,8 @@ pub enum Door {
     Zeromq,
     /// A module that speaks HTTP.
     Http,
+    /// The connection that this node made to its central.
+    Pull,
 }
 
 impl Door {
@@ -23,13 +25,14 @@ impl Door {
         match self {
             Self::Zeromq => "zeromq",
             Self::Http => "http",
+            Self::Pull => "pull",
         }
     }
 
     /// The door of this name.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Zeromq, Self::Http]
+        [Self::Zeromq, Self::Http, Self::Pull]
             .into_iter()
             .find(|door| door.as_str() == text)
     }

@@ -26,6 +26,9 @@ pub struct OwnedNodes {
     /// Nodes that are the proxy's from now on, or whose definition changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<OwnedNode>,
+    /// Who says it, where the proxy is a poller: it may be behind several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub core: Option<NodeId>,
     /// Nodes that are not the proxy's any more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drop: Vec<NodeId>,

@@ -4,6 +4,7 @@
 mod carry;
 mod nodes;
 mod owners;
+mod pollers;
 mod registry;
 mod relays;
 mod rows;

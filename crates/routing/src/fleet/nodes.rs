@@ -128,6 +128,21 @@ impl Nodes {
         self.rerouted |= leads_on && was_up != node.is_up();
     }
 
+    /// Nothing is heard of a node any more, for a reason that we know.
+    pub(crate) fn lost(&mut self, id: NodeId, why: &str, now: i64) {
+        if let Some(link) = self
+            .by_id
+            .get_mut(&id)
+            .and_then(|node| node.link.as_mut())
+            .filter(|link| link.state != LinkState::Down)
+        {
+            link.state = LinkState::Down;
+            link.since = now;
+            link.error = Some(why.to_owned());
+            self.rerouted = true;
+        }
+    }
+
     /// A proxy that is told that a node is its own, or that it is nobody's. What the one before
     /// said of the nodes behind it stays until the next says something.
     pub(crate) fn own(&mut self, id: NodeId, owner: Option<Runner>) {

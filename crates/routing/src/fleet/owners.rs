@@ -38,8 +38,15 @@ impl Router {
     /// Gives nodes that changed, and those of proxies that came or went, to their owners, and
     /// tells them.
     pub(crate) fn settle_owners(&mut self) {
-        if self.modules.take_carriers_changed() {
+        for identity in self.modules.take_out_of_sight() {
+            self.poller_lost(&identity);
+        }
+        let who = self.modules.take_changed();
+        if who.proxies {
             self.nodes.all_changed();
+        }
+        for node in who.pollers {
+            self.nodes.changed.entry(node).or_insert(false);
         }
         let accounts = self.modules.take_accounts();
         let changed = std::mem::take(&mut self.nodes.changed);
@@ -52,7 +59,7 @@ impl Router {
             let Some(node) = self.nodes.get(id) else {
                 continue;
             };
-            let carriers = self.modules.carriers(node.definition.kind);
+            let carriers = self.modules.carriers(id, node.definition.kind);
             let new = owner(id, carriers).cloned();
             let old = node.owner.clone();
             let moved = new != old;
@@ -108,6 +115,7 @@ impl Router {
         let mut part = OwnedNodes {
             all: told.all,
             drop: told.drop,
+            core: module.poller().map(|_| self.settings.node),
             ..OwnedNodes::default()
         };
         loop {

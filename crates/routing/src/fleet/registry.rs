@@ -87,7 +87,7 @@ impl Router {
         }
     }
 
-    fn put_node(&mut self, definition: NodeDefinition, ack: Option<Ack>) {
+    pub(crate) fn put_node(&mut self, definition: NodeDefinition, ack: Option<Ack>) {
         let record = Record::PutNode {
             id: definition.id,
             definition: json!(definition).to_string(),

@@ -6,11 +6,13 @@ use std::time::Duration;
 use gorgone_protocol::request::cancel::Cancel;
 use gorgone_protocol::request::log::GetLog;
 use gorgone_protocol::request::node_state::LinkState;
+use gorgone_protocol::request::nodes::NodeKind;
 use gorgone_protocol::{
     Action, Answer, AnswerName, Data, Headers, Identity, Message, NodeId, Status, Target, Token,
 };
 use serde_json::json;
 
+use super::pollers::NOT_CONNECTED;
 use crate::event::Effect;
 use crate::outbox::Ack;
 use crate::router::Router;
@@ -129,7 +131,11 @@ impl Router {
         let node = self.nodes.get(id);
         let owner = node.and_then(|node| node.owner.as_ref());
         if owner.is_none_or(|owner| self.modules.address(owner).is_none()) {
-            return format!("node {id} cannot be reached: its proxy is not there");
+            let why = match node.map(|node| node.definition.kind) {
+                Some(NodeKind::Pull) => NOT_CONNECTED,
+                _ => "its proxy is not there",
+            };
+            return format!("node {id} cannot be reached: {why}");
         }
         let link = node.and_then(|node| node.link.as_ref());
         let state = link.map_or(LinkState::Connecting, |link| link.state);

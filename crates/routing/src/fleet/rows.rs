@@ -19,6 +19,10 @@ impl Router {
             Err(error) => return self.refuse(from, Some(token), &error.to_string()),
         };
         let node = put.node;
+        if let Some(own) = from.identity().poller().filter(|own| *own != node) {
+            let words = format!("node {own} may not bring rows of node {node}");
+            return self.refuse(from, Some(token), &words);
+        }
         if self.nodes.get(node).is_none() {
             let words = format!("node {node} is not registered");
             let data = json!({ "message": words, "error": "node" });

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 
 use gorgone_protocol::request::node_state::LinkState;
+use gorgone_protocol::request::nodes::NodeKind;
 use gorgone_protocol::request::pong::Pong;
 use gorgone_protocol::{Data, NodeId};
 use serde_json::{Map, Value, json};
 
+use super::pollers::NOT_CONNECTED;
 use crate::TaskState;
 use crate::entry::Line;
 use crate::router::Router;
@@ -52,6 +54,9 @@ impl Router {
         };
         let link = node.link.as_ref();
         let (state, error) = match (link, &node.owner) {
+            (_, None) if node.definition.kind == NodeKind::Pull => {
+                (LinkState::Down, Some(NOT_CONNECTED.to_owned()))
+            }
             (_, None) => (LinkState::Down, Some("no proxy is there for it".to_owned())),
             (None, Some(_)) => (LinkState::Connecting, None),
             (Some(link), Some(_)) => (link.state, link.error.clone()),

@@ -108,16 +108,17 @@ impl Router {
 /// The node whose proxy asks, where it is one.
 fn asking_core(from: &Origin) -> Option<NodeId> {
     match from {
-        Origin::Client(identity) => asking_core_of(identity),
-        Origin::Module(_) => None,
+        Origin::Client(identity) | Origin::Module(identity) => asking_core_of(identity),
     }
 }
 
-/// `gorgone-proxy-<core>-<node>…`, under which proxies connect to nodes.
+/// `gorgone-proxy-<core>-<node>…`, under which proxies connect to nodes, and gorgone-pull to the
+/// core that it serves.
 fn asking_core_of(identity: &Identity) -> Option<NodeId> {
     let text = identity.to_text();
     let rest = text.strip_prefix("gorgone-proxy-")?;
-    NodeId::parse(rest.split('-').next()?).ok()
+    let (core, _node) = rest.split_once('-')?;
+    NodeId::parse(core).ok()
 }
 
 /// The node that a target names, if it is not this one.

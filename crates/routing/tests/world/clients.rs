@@ -184,6 +184,7 @@ impl World {
             door: Door::Zeromq,
             name: name.as_str().into(),
             rights: Rights::everything(),
+            node: None,
         };
         self.tell_core(Event::Request {
             from: Origin::Client(Identity::new(name.as_bytes())),

@@ -129,6 +129,7 @@ impl Module {
             epoch: self.own.then(|| format!("{}-{}", self.name, self.life)),
             heartbeat: self.own.then_some(self.heartbeat),
             running: (self.own && with_running).then(|| self.held.keys().cloned().collect()),
+            note: None,
             carries: Vec::new(),
         };
         Message::new(

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use gorgone_crypto::PublicKey;
-use gorgone_protocol::{Rights, Thumbprint};
+use gorgone_protocol::{NodeId, Rights, Thumbprint};
 
 use super::rights;
 use super::section::Section;
@@ -17,19 +17,34 @@ pub struct AuthorizedClient {
     pub name: Option<String>,
     /// What it may ask for.
     pub rights: Rights,
+    /// Which node it is, where it is a poller that connects to us.
+    pub node: Option<NodeId>,
 }
 
 /// Reads the list. `files`: whether the files of keys must be there; where they need not, who is
 /// known by one is left out.
-pub(super) fn read(section: &Section<'_>, files: bool) -> Vec<AuthorizedClient> {
+pub(super) fn read(section: &Section<'_>, own: NodeId, files: bool) -> Vec<AuthorizedClient> {
     let mut seen = HashSet::new();
+    let mut nodes = HashSet::new();
     section
         .sections("authorized_clients")
         .into_iter()
         .filter_map(|client| {
             let (key_name, key) = key(&client, files);
             let name = client.text("name");
-            let rights = rights::read(&client);
+            let node = client.parsed("node", NodeId::parse);
+            if node == Some(own) {
+                client.problem("node", "is the id of this node itself");
+            }
+            if node.is_some_and(|node| !nodes.insert(node)) {
+                client.problem("node", "another key is this node already; keep one");
+            }
+            // A poller is asked; it need not ask.
+            let without = match node {
+                Some(_) => Rights::of(Vec::new()),
+                None => Rights::everything(),
+            };
+            let rights = rights::read_or(&client, without);
             // Two entries for a key would leave it to chance what it may do.
             if let Some(key) = &key
                 && !seen.insert(key.clone())
@@ -41,6 +56,7 @@ pub(super) fn read(section: &Section<'_>, files: bool) -> Vec<AuthorizedClient> 
                 key: key?,
                 name,
                 rights,
+                node,
             })
         })
         .collect()

@@ -137,10 +137,10 @@ pub(super) fn read(section: Section<'_>, checks: Checks) -> CoreConfig {
     }
     if checks.keys {
         if let Some(path) = &privkey {
-            check_private_key(&section, path);
+            check_private_key(&section, "privkey", path);
         }
         if let Some(path) = &pubkey {
-            check_public_key(&section, path);
+            check_public_key(&section, "pubkey", path);
         }
     }
     let internal = endpoint(&section, "internal", Some(("tcp", "127.0.0.1:5550")));
@@ -150,10 +150,10 @@ pub(super) fn read(section: Section<'_>, checks: Checks) -> CoreConfig {
             "is the internal endpoint too; choose another port",
         );
     }
+    let id = section.parsed("id", NodeId::parse);
+    let id = id.unwrap_or_else(|| NodeId::new(1));
     let config = CoreConfig {
-        id: section
-            .parsed("id", NodeId::parse)
-            .unwrap_or_else(|| NodeId::new(1)),
+        id,
         hostname: section.text("hostname"),
         internal: internal.unwrap_or(Endpoint::Tcp {
             host: "127.0.0.1".to_owned(),
@@ -164,11 +164,11 @@ pub(super) fn read(section: Section<'_>, checks: Checks) -> CoreConfig {
         database: database(&section, checks),
         privkey,
         pubkey,
-        keysize: keysize(&section),
+        keysize: section.parsed("keysize", keysize).unwrap_or(32),
         vector: section
             .parsed("vector", vector)
             .unwrap_or(*b"0123456789012345"),
-        authorized_clients: clients::read(&section, checks.keys),
+        authorized_clients: clients::read(&section, id, checks.keys),
         audit: audit::read(&section),
         proxy_name: section
             .text("proxy_name")
@@ -266,17 +266,15 @@ fn cipher(section: &Section<'_>) {
     });
 }
 
-fn keysize(section: &Section<'_>) -> usize {
-    section
-        .parsed("keysize", |text| match text {
-            "16" => Ok(16),
-            "24" => Ok(24),
-            "32" => Ok(32),
-            _ => Err(format!(
-                "'{text}' is not a key length of AES; use 32 (or 16, 24)"
-            )),
-        })
-        .unwrap_or(32)
+pub(super) fn keysize(text: &str) -> Result<usize, String> {
+    match text {
+        "16" => Ok(16),
+        "24" => Ok(24),
+        "32" => Ok(32),
+        _ => Err(format!(
+            "'{text}' is not a key length of AES; use 32 (or 16, 24)"
+        )),
+    }
 }
 
 pub(super) fn vector(text: &str) -> Result<[u8; 16], String> {
@@ -337,16 +335,16 @@ fn database(section: &Section<'_>, checks: Checks) -> DatabaseConfig {
     }
 }
 
-fn check_private_key(section: &Section<'_>, path: &Path) {
+pub(super) fn check_private_key(section: &Section<'_>, key: &str, path: &Path) {
     use std::os::unix::fs::PermissionsExt;
-    let Some(text) = read_pem(section, "privkey", path) else {
+    let Some(text) = read_pem(section, key, path) else {
         return;
     };
     let shown = path.display();
     let mode = std::fs::metadata(path).map_or(0, |data| data.permissions().mode() & 0o777);
     if mode & 0o027 != 0 {
         section.problem(
-            "privkey",
+            key,
             format!(
                 "{shown} can be read or changed by others (mode {mode:03o}); run 'chmod 600 {shown}'"
             ),
@@ -354,20 +352,20 @@ fn check_private_key(section: &Section<'_>, path: &Path) {
     }
     if let Err(error) = PrivateKey::from_pem(&text) {
         section.problem(
-            "privkey",
+            key,
             format!("{shown} is not a private RSA key in PEM form: {error}"),
         );
     }
 }
 
-fn check_public_key(section: &Section<'_>, path: &Path) {
-    let Some(text) = read_pem(section, "pubkey", path) else {
+pub(super) fn check_public_key(section: &Section<'_>, key: &str, path: &Path) {
+    let Some(text) = read_pem(section, key, path) else {
         return;
     };
     if let Err(error) = PublicKey::from_pem(&text) {
         let shown = path.display();
         section.problem(
-            "pubkey",
+            key,
             format!("{shown} is not a public RSA key in PEM form: {error}"),
         );
     }

@@ -20,6 +20,7 @@ mod modules;
 mod monitor;
 mod problem;
 mod proxy;
+mod pull;
 mod register;
 mod rights;
 mod secret;
@@ -44,6 +45,7 @@ pub use httpserver::{Brake, HttpLimits, HttpServerConfig, TlsFiles};
 pub use modules::{DbCleanerConfig, ModulesConfig, OtherModule};
 pub use problem::{ConfigError, Place, Problem};
 pub use proxy::ProxyConfig;
+pub use pull::PullConfig;
 pub use register::{RegisterConfig, parse_nodes, read_nodes};
 pub use secret::Secret;
 pub use subnet::Subnet;
@@ -232,12 +234,14 @@ fn read(reader: &Reader, values: Dict, file: &Path, checks: Checks) -> Config {
         root.section(name)
             .unwrap_or_else(|| Section::new(reader, name, Dict::new()))
     };
+    let core = core::read(part("gorgonecore"), checks);
+    let modules = modules::read(reader, part("modules"), &core, checks);
     let config = Config {
         file: file.to_owned(),
         name: root.text("name").unwrap_or_else(|| "gorgoned".to_owned()),
         description: root.text("description").unwrap_or_default(),
-        core: core::read(part("gorgonecore"), checks),
-        modules: modules::read(reader, part("modules"), checks),
+        core,
+        modules,
         places: reader.origins.clone(),
     };
     // Databases of the monitoring application: for modules that this release does not have.

@@ -8,9 +8,11 @@ use gorgone_protocol::near_miss;
 
 use super::Checks;
 use super::action::{self, ActionConfig};
+use super::core::CoreConfig;
 use super::cron::{self, CronConfig};
 use super::httpserver::{self, HttpServerConfig};
 use super::proxy::{self, ProxyConfig};
+use super::pull::{self, PullConfig};
 use super::register::{self, RegisterConfig};
 use super::section::{Reader, Section};
 
@@ -25,6 +27,8 @@ pub struct ModulesConfig {
     pub cron: CronConfig,
     /// Connections to other nodes.
     pub proxy: ProxyConfig,
+    /// The connection to a central that cannot connect to us.
+    pub pull: PullConfig,
     /// The file that lists nodes, which core follows.
     pub register: RegisterConfig,
     /// What is purged from the store, by core.
@@ -54,20 +58,20 @@ pub struct OtherModule {
 }
 
 /// Modules that have their types above.
-const TYPED: [&str; 7] = [
+const TYPED: [&str; 8] = [
     "action",
     "engine",
     "httpserver",
     "cron",
     "dbcleaner",
     "proxy",
+    "pull",
     "register",
 ];
 
 /// Modules of the seed and of later releases that have no service here yet.
-const OTHERS: [&str; 17] = [
+const OTHERS: [&str; 16] = [
     "httpserverng",
-    "pull",
     "pullwss",
     "nodes",
     "legacycmd",
@@ -87,7 +91,12 @@ const OTHERS: [&str; 17] = [
 
 const DAY: u64 = 86_400;
 
-pub(super) fn read(reader: &Reader, section: Section<'_>, checks: Checks) -> ModulesConfig {
+pub(super) fn read(
+    reader: &Reader,
+    section: Section<'_>,
+    core: &CoreConfig,
+    checks: Checks,
+) -> ModulesConfig {
     let part = |name: &str| {
         section
             .section(name)
@@ -97,6 +106,7 @@ pub(super) fn read(reader: &Reader, section: Section<'_>, checks: Checks) -> Mod
     let httpserver = httpserver::read(part("httpserver"), checks);
     let cron = cron::read(part("cron"));
     let proxy = proxy::read(part("proxy"));
+    let pull = pull::read(part("pull"), core, checks);
     let register = register::read(part("register"), checks);
     let dbcleaner = dbcleaner(part("dbcleaner"));
     let mut others = BTreeMap::new();
@@ -122,6 +132,7 @@ pub(super) fn read(reader: &Reader, section: Section<'_>, checks: Checks) -> Mod
         httpserver,
         cron,
         proxy,
+        pull,
         register,
         dbcleaner,
         others,

@@ -8,6 +8,11 @@ use super::section::Section;
 /// Reads `rights` of the credential that the section describes. Where it is absent the
 /// credential may do everything; empty, it must not come to mean that.
 pub(super) fn read(credential: &Section<'_>) -> Rights {
+    read_or(credential, Rights::everything())
+}
+
+/// The same with other rights for a credential that names none.
+pub(super) fn read_or(credential: &Section<'_>, without: Rights) -> Rights {
     const KEY: &str = "rights";
     if !credential.has(KEY) {
         if credential.keys().iter().any(|key| key == KEY) {
@@ -16,7 +21,7 @@ pub(super) fn read(credential: &Section<'_>) -> Rights {
                 "is empty; write [] for no rights at all, or remove the key for every right",
             );
         }
-        return Rights::everything();
+        return without;
     }
     let grants = credential
         .sections(KEY)
