@@ -5,6 +5,7 @@
 
 pub mod containers;
 mod crowd;
+mod forwarder;
 mod history;
 pub mod http;
 mod keys;
@@ -15,6 +16,7 @@ mod runner;
 mod terminal;
 
 pub use crowd::Crowd;
+pub use forwarder::Forwarder;
 pub use history::{History, accepted, ask, ended, run, run_line, said, token};
 pub use keys::{Keys, keys};
 pub use netns::{Machines, Place};

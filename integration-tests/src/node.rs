@@ -381,6 +381,7 @@ impl Node {
             "gorgone-action",
             "gorgone-cron",
             "gorgone-proxy",
+            "gorgone-pull",
             "gorgone-httpserver",
             "gorgoned",
         ];

@@ -19,7 +19,7 @@ fn floor(name: &str) -> Option<u32> {
         "gorgone-session" | "gorgone-routing" | "gorgone-schedule" => 1,
         "gorgone-transport" | "gorgone-store" | "gorgone-runtime" => 2,
         "gorgone-client" | "gorgone-carriage" => 3,
-        "gorgone-core" | "gorgone-action" | "gorgone-cron" | "gorgone-proxy"
+        "gorgone-core" | "gorgone-action" | "gorgone-cron" | "gorgone-proxy" | "gorgone-pull"
         | "gorgone-httpserver" | "gorgoned" | "gorgonectl" => 4,
         _ => return None,
     })

@@ -10,6 +10,7 @@ pub(crate) const CORE: &str = "gorgone-core";
 const ACTION: &str = "gorgone-action";
 const CRON: &str = "gorgone-cron";
 const PROXY: &str = "gorgone-proxy";
+const PULL: &str = "gorgone-pull";
 const HTTPSERVER: &str = "gorgone-httpserver";
 
 /// The modules that the configuration enables, by their programs' names.
@@ -23,6 +24,9 @@ pub(crate) fn enabled(config: &Config) -> Vec<&'static str> {
     }
     if config.modules.proxy.enable {
         programs.push(PROXY);
+    }
+    if config.modules.pull.enable {
+        programs.push(PULL);
     }
     if config.modules.httpserver.enable {
         programs.push(HTTPSERVER);
@@ -59,6 +63,12 @@ pub(crate) fn must_restart(program: &str, old: &Config, new: &Config) -> bool {
             PROXY => {
                 old.modules.proxy != new.modules.proxy
                     || old.core.limits.max_frame_size != new.core.limits.max_frame_size
+            }
+            PULL => {
+                let limit = |config: &Config| config.core.limits.max_frame_size;
+                old.modules.pull != new.modules.pull
+                    || old.core.privkey != new.core.privkey
+                    || limit(old) != limit(new)
             }
             HTTPSERVER => {
                 // Credentials, limits and the rest are followed at once.
