@@ -98,6 +98,7 @@ impl Service {
     /// gorgone-pull. It has core's private key where it is given none.
     pub const PULL: Self = Self {
         name: "gorgone-pull",
+        section: "modules.pull",
         checks: Checks {
             keys: true,
             http: false,

@@ -49,6 +49,10 @@ pub(crate) async fn free(config: &Config) -> anyhow::Result<()> {
             "modules.proxy.metrics_port",
             of(modules.proxy.enable, modules.proxy.metrics),
         ),
+        (
+            "modules.pull.metrics_port",
+            of(modules.pull.enable, modules.pull.metrics),
+        ),
     ];
     for (key, endpoint) in endpoints {
         let Some(endpoint) = endpoint else { continue };

@@ -407,6 +407,7 @@ fn configurations_of_the_repository_load() {
         ("gorgoned.yml", 0),
         ("central.yml", 0),
         ("poller.yml", 0),
+        ("poller-pull.yml", 0),
         // That the HTTP API speaks in clear: TLS is for whoever publishes it.
         ("containers.yml", 1),
         ("../deploy/docker/demo/poller.yml", 0),

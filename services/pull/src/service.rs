@@ -19,6 +19,9 @@ use tokio::sync::watch;
 use crate::known::KnownFile;
 use crate::poller::{Hands, Poller, PutDone};
 
+/// The parts of the service's health: the ways to both cores.
+const CORE: &str = "core";
+const CENTRAL: &str = "central";
 /// Of the drain's time, what is kept for the central to write down what became of tasks.
 const FOR_CENTRAL: Duration = Duration::from_secs(2);
 /// How long our core may take to answer what was sent before the end.
@@ -130,23 +133,36 @@ impl Service {
     /// # Errors
     /// Never so far: whoever is away is waited for.
     pub async fn run(mut self, context: Context) -> anyhow::Result<()> {
+        context.health.broken(CORE, "has not answered yet");
+        context.health.broken(CENTRAL, "has not answered yet");
+        let mut pulse = context.health.pulse();
         let mut ready = false;
         loop {
             tokio::select! {
                 biased;
                 () = context.shutdown.begun() => break,
                 event = self.local.next() => match event {
-                    Some(ModuleEvent::Ready) if !ready => {
-                        ready = true;
-                        context.ready();
+                    Some(ModuleEvent::Ready) => {
+                        context.health.fine(CORE);
+                        if !std::mem::replace(&mut ready, true) {
+                            context.ready();
+                        }
+                    }
+                    Some(ModuleEvent::Lost) => {
+                        context.health.broken(CORE, "the connection is lost");
+                        tracing::warn!("lost core; the central stays connected");
                     }
                     Some(ModuleEvent::Logger(severity)) => context.log.follow(severity),
                     Some(_) => {}
                     None => break,
                 },
                 event = self.central.next() => match event {
-                    Some(ModuleEvent::Ready) => self.local.note("central: up"),
+                    Some(ModuleEvent::Ready) => {
+                        context.health.fine(CENTRAL);
+                        self.local.note("central: up");
+                    }
                     Some(ModuleEvent::Refused(why)) => {
+                        context.health.broken(CENTRAL, format!("refused: {why}"));
                         self.local.note(&format!("central: refused: {why}"));
                     }
                     Some(_) => {}
@@ -157,9 +173,12 @@ impl Service {
                     show(state, why.as_deref());
                     // Whether it takes us, too, its answer to READY tells.
                     if state != LinkState::Up {
-                        self.local.note(&words(state, why.as_deref()));
+                        let words = words(state, why.as_deref());
+                        context.health.broken(CENTRAL, words.clone());
+                        self.local.note(&format!("central: {words}"));
                     }
                 }
+                () = pulse.asked() => pulse.beat(),
                 step = Self::step(&mut self.poller, &mut self.carrier, &mut self.stored) => self.take(step),
             }
         }
@@ -232,8 +251,8 @@ enum Step {
 
 fn words(state: LinkState, why: Option<&str>) -> String {
     match why {
-        Some(why) => format!("central: {}: {why}", state.as_str()),
-        None => format!("central: {}", state.as_str()),
+        Some(why) => format!("{}: {why}", state.as_str()),
+        None => state.as_str().to_owned(),
     }
 }
 

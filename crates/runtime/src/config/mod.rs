@@ -128,6 +128,7 @@ impl Config {
             "modules.action" => self.modules.action.metrics,
             "modules.cron" => self.modules.cron.metrics,
             "modules.proxy" => self.modules.proxy.metrics,
+            "modules.pull" => self.modules.pull.metrics,
             "modules.httpserver" => self.modules.httpserver.metrics,
             _ => None,
         }

@@ -1,5 +1,6 @@
 //! The module `pull`: the connection to a central that cannot connect to us.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use gorgone_protocol::{Endpoint, Rights};
 
 use super::core::{self, CoreConfig};
 use super::section::Section;
-use super::{Checks, rights};
+use super::{Checks, monitor, rights};
 
 /// What gorgone-pull is told.
 #[derive(Clone, PartialEq, Debug)]
@@ -16,6 +17,8 @@ pub struct PullConfig {
     pub enable: bool,
     /// The instance's name on the bus.
     pub instance: String,
+    /// Where it tells how it is: `/healthz`, `/readyz`, `/metrics`.
+    pub metrics: Option<SocketAddr>,
     /// The central's external endpoint; there where it is enabled.
     pub target: Option<Endpoint>,
     /// The file of the central's public key.
@@ -52,7 +55,13 @@ pub(super) fn read(section: Section<'_>, core: &CoreConfig, checks: Checks) -> P
     let config = PullConfig {
         enable: section.flag("enable", false),
         instance: section.instance("gorgone-pull"),
-        target: section.parsed("target", Endpoint::parse),
+        metrics: monitor::read(&section, 0),
+        target: section.parsed("target", |text| match Endpoint::parse(text) {
+            Ok(Endpoint::Ipc { .. }) => {
+                Err("must be on another machine: tcp://host:port".to_owned())
+            }
+            read => read,
+        }),
         central_pubkey: section.file("central_pubkey"),
         known_central: section
             .file("known_central")
