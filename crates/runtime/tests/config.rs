@@ -580,3 +580,50 @@ fn instance_can_be_named_after_the_host() {
     let host = name.strip_prefix("action@").unwrap();
     assert!(!host.is_empty() && !host.contains('{'), "{name}");
 }
+
+#[test]
+fn key_of_a_poller_is_one_node_and_may_ask_for_nothing_unless_it_is_told() {
+    let key = |letter: &str| letter.repeat(43);
+    let text = format!(
+        "gorgonecore:\n  id: 1\n  authorized_clients:\n    - {{ key: {}, node: 7 }}\n    - {{ key: {} }}\n",
+        key("A"),
+        key("E"),
+    );
+    let clients = config(&text).core.authorized_clients;
+    assert_eq!(clients[0].node, Some(NodeId::new(7)));
+    let asks = |rights: &Rights| rights.allows(&Action::Ping, &Target::Here, NodeId::new(1));
+    assert!(!asks(&clients[0].rights));
+    assert!(asks(&clients[1].rights));
+    let text = format!(
+        "gorgonecore:\n  id: 1\n  authorized_clients:\n    - {{ key: {}, node: 7 }}\n    - {{ key: {}, node: 7 }}\n    \
+         - {{ key: {}, node: 1 }}\n",
+        key("A"),
+        key("E"),
+        key("I"),
+    );
+    let problems = problems(&text);
+    assert!(
+        problems[0].contains("another key is this node already"),
+        "{problems:?}"
+    );
+    assert!(
+        problems[1].contains("the id of this node itself"),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn pull_is_told_where_its_central_is() {
+    let pull = |lines: &str| format!("modules:\n  - name: pull\n    enable: true\n{lines}");
+    let told = config(&pull("    target: tcp://central:5556\n"));
+    let target = Endpoint::parse("tcp://central:5556").unwrap();
+    assert_eq!(told.modules.pull.target, Some(target));
+    for (lines, words) in [
+        ("", "is missing; write target: tcp://CENTRAL:5556"),
+        ("    target: ipc:///tmp/x\n", "tcp://host:port"),
+        ("    target: central\n", "tcp://host:port"),
+    ] {
+        let problems = problems(&pull(lines));
+        assert!(problems[0].contains(words), "{problems:?}");
+    }
+}
