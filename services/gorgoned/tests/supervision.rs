@@ -421,7 +421,12 @@ fn configurations_of_the_repository_load() {
         let loaded = loaded.unwrap_or_else(|error| panic!("{error}"));
         let told = &loaded.warnings;
         assert_eq!(told.len(), warnings, "{name}: {told:?}");
-        assert!(loaded.config.core.external.is_some(), "{name}");
+        let pull = &loaded.config.modules.pull;
+        let is_reached = loaded.config.core.external.is_some();
+        assert!(
+            is_reached || (pull.enable && pull.target.is_some()),
+            "{name}"
+        );
         assert!(loaded.config.modules.action.enable, "{name}");
     }
     let nodes = gorgone_runtime::config::read_nodes(&folder.join("registernodes.yml"));
