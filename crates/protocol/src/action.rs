@@ -37,6 +37,8 @@ pub enum Action {
     BcastLogger,
     /// End a request that was accepted earlier.
     Cancel,
+    /// How far a request to many nodes is on each of them.
+    Targets,
     /// Scheduled jobs: list them, or tell of one.
     GetCron,
     /// Schedule more.
@@ -92,6 +94,7 @@ impl Action {
         ("INFORMATION", Action::Information),
         ("BCASTLOGGER", Action::BcastLogger),
         ("CANCEL", Action::Cancel),
+        ("TARGETS", Action::Targets),
         ("GETCRON", Action::GetCron),
         ("ADDCRON", Action::AddCron),
         ("UPDATECRON", Action::UpdateCron),
@@ -177,6 +180,7 @@ impl Action {
             Self::ConStatus
                 | Self::GetLog
                 | Self::GetAudit
+                | Self::Targets
                 | Self::GetCron
                 | Self::Ping
                 | Self::GetThumbprint

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::request::cancel;
-use crate::{Action, Data, NodeId, Token};
+use crate::{Action, Data, NodeId, Selection, Token};
 
 /// `[ACK] [TOKEN] {"code":…,"data":…}`, and the few answers with a name of their own.
 #[derive(Clone, PartialEq, Debug)]
@@ -123,6 +123,14 @@ pub fn no_route(node: NodeId) -> String {
     format!("no route to node {node}")
 }
 
+/// The words for a request to a selection that means no node at the moment.
+#[must_use]
+pub fn no_node(selection: &Selection) -> String {
+    format!("'{selection}' {SELECTS_NONE}")
+}
+
+const SELECTS_NONE: &str = "selects no node that is registered";
+
 /// Why a request was refused, as far as its sender can do something about it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Why {
@@ -168,7 +176,10 @@ impl Answer {
             Some(cancel::OVER) => Why::Over,
             _ if body.message == STOPPING => Why::Unavailable,
             _ if body.message == not_known(action) => Why::UnknownAction,
-            _ if body.message == NO_PROXY || body.message.starts_with("no route to node ") => {
+            _ if body.message == NO_PROXY
+                || body.message.starts_with("no route to node ")
+                || body.message.ends_with(SELECTS_NONE) =>
+            {
                 Why::NoRoute
             }
             _ => Why::Other,

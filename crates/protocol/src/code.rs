@@ -53,7 +53,7 @@ impl Code {
 }
 
 /// Why a request ended KO: `data.reason` of its terminal row.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub enum Reason {
     /// Not allowed, or its DATA made no sense to the module.
     Rejected,
@@ -89,9 +89,14 @@ impl Reason {
         if code != Code::Ko {
             return None;
         }
-        let word = reason_of(data).unwrap_or_default();
-        let known = Self::ALL.into_iter().find(|reason| reason.as_str() == word);
+        let known = Self::parse(&reason_of(data).unwrap_or_default());
         Some(known.unwrap_or(Self::Failed))
+    }
+
+    /// The reason that a word stands for.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == word)
     }
 
     /// The word in `data.reason`.
@@ -105,6 +110,53 @@ impl Reason {
             Self::Expired => "expired",
             Self::Unreachable => "unreachable",
             Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Verdict {
+    /// Well.
+    Ok,
+    /// Not well, for this reason.
+    Ko(Reason),
+}
+
+impl Verdict {
+    /// What a terminal row says. A reason that is a module's own word counts as `failed`.
+    #[must_use]
+    pub fn of(code: Code, data: &str) -> Self {
+        match code {
+            Code::Ok => Self::Ok,
+            _ => Self::Ko(Reason::of_row(Code::Ko, data).unwrap_or(Reason::Failed)),
+        }
+    }
+
+    /// Why it did not end well, if it did not.
+    #[must_use]
+    pub const fn reason(self) -> Option<Reason> {
+        match self {
+            Self::Ok => None,
+            Self::Ko(reason) => Some(reason),
+        }
+    }
+
+    /// `ok`, or the reason's word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Ko(reason) => reason.as_str(),
+        }
+    }
+
+    /// Reads what [`Verdict::as_str`] wrote.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "ok" => Some(Self::Ok),
+            word => Reason::parse(word).map(Self::Ko),
         }
     }
 }

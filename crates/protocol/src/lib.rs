@@ -24,11 +24,14 @@ mod name;
 mod near_miss;
 pub mod request;
 mod rights;
+mod selection;
 mod time;
 
 pub use action::Action;
-pub use answer::{Answer, AnswerName, NO_PROXY, STOPPING, Status, Why, no_route, not_known};
-pub use code::{Code, Reason, reason_of};
+pub use answer::{
+    Answer, AnswerName, NO_PROXY, STOPPING, Status, Why, no_node, no_route, not_known,
+};
+pub use code::{Code, Reason, Verdict, reason_of};
 pub use codec::{DecodeError, decode, decode_answer, encode, encode_answer, peek_action};
 pub use data::{Data, DataError};
 pub use dialect::Dialect;
@@ -40,4 +43,8 @@ pub use message::{Message, Target};
 pub use name::{Identity, InvalidName, NodeId, Thumbprint, Token};
 pub use near_miss::near_miss;
 pub use rights::{Grant, GrantedActions, GrantedNodes, InvalidGrant, Rights};
+pub use selection::{
+    InvalidLabel, LabelKey, LabelValue, Labels, Requirement, Selection, SelectionError,
+    SelectionProblem, Span,
+};
 pub use time::Moment;

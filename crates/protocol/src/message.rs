@@ -1,6 +1,6 @@
 //! A request, and everything that is said on the internal side.
 
-use crate::{Action, Data, NodeId, Token};
+use crate::{Action, Data, NodeId, Selection, Token};
 
 /// The four fields of a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -29,14 +29,16 @@ impl Message {
 }
 
 /// Which gorgoned executes a request.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Target {
     /// The node that receives the request: an empty target.
     #[default]
     Here,
     /// A node of the fleet, or this one by its id.
     Node(NodeId),
-    /// A text that is no node id. It is carried so that the answer can name it.
+    /// Several nodes, each for itself.
+    Many(Selection),
+    /// A text that is neither. It is carried so that the answer can name it.
     Unreadable(String),
 }
 
@@ -46,9 +48,11 @@ impl Target {
     pub fn parse(text: &str) -> Self {
         match text.trim() {
             "" => Self::Here,
-            text => {
-                NodeId::parse(text).map_or_else(|_| Self::Unreadable(text.to_owned()), Self::Node)
-            }
+            text => NodeId::parse(text)
+                .map(Self::Node)
+                .ok()
+                .or_else(|| Selection::parse(text).map(Self::Many).ok())
+                .unwrap_or_else(|| Self::Unreadable(text.to_owned())),
         }
     }
 }
@@ -58,6 +62,7 @@ impl std::fmt::Display for Target {
         match self {
             Self::Here => Ok(()),
             Self::Node(id) => id.fmt(f),
+            Self::Many(selection) => selection.fmt(f),
             Self::Unreadable(text) => f.write_str(text),
         }
     }

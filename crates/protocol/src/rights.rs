@@ -77,7 +77,8 @@ impl Rights {
     }
 
     /// Whether an action on a target is allowed. `own` is the id of the node that is asked: an
-    /// empty target means it. A target that is no node's id is covered by `*` only.
+    /// empty target means it. A target that is not one node is covered by `*` only: which nodes a
+    /// selection means, and so whether each of them is covered, is for the caller to find out.
     #[must_use]
     pub fn allows(&self, action: &Action, target: &Target, own: NodeId) -> bool {
         let Some(grants) = &self.0 else {
@@ -86,7 +87,7 @@ impl Rights {
         let node = match target {
             Target::Here => Some(own),
             Target::Node(id) => Some(*id),
-            Target::Unreadable(_) => None,
+            Target::Many(_) | Target::Unreadable(_) => None,
         };
         grants.iter().any(|grant| {
             grant.actions.iter().any(|item| item.cover(action))

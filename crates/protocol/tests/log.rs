@@ -19,6 +19,7 @@ fn every_filter_survives_the_way() {
     let filter = GetLog {
         code: Some(Code::Ko),
         token: Some("t".to_owned()),
+        parent: Some("p".to_owned()),
         ctime: Some(1),
         etime: Some(2),
         id: Some(3),

@@ -133,6 +133,7 @@ impl Audits {
             node: match &message.target {
                 Target::Here => Target::Node(own),
                 Target::Node(id) => Target::Node(*id),
+                Target::Many(selection) => Target::Many(selection.clone()),
                 Target::Unreadable(text) => Target::Unreadable(cut(text, WORD_BYTES)),
             },
             token: Some(token.clone()),

@@ -68,7 +68,22 @@ impl Router {
     /// Why a request may not be made, if it may not.
     pub(crate) fn forbidden(&self, caller: &Caller, message: &Message) -> Option<String> {
         let target = self.ends_at(message).unwrap_or(&message.target);
-        caller.refusal(&message.action, target, self.settings.node)
+        let own = self.settings.node;
+        let Target::Many(selection) = target else {
+            return caller.refusal(&message.action, target, own);
+        };
+        let nodes = self.selected(selection);
+        if nodes.is_empty() {
+            return caller.refusal(&message.action, target, own);
+        }
+        // One node that is not allowed is enough.
+        let refusal = nodes.into_iter().find_map(|id| {
+            let node = Target::Node(id);
+            caller.refusal(&message.action, &node, own)
+        })?;
+        Some(format!(
+            "{refusal}, one of those that '{selection}' selects"
+        ))
     }
 
     /// Where that runs which is to be cancelled: it takes the right to cancel there.

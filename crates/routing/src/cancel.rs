@@ -25,6 +25,9 @@ impl Router {
             let words = "the request is just being accepted; try again";
             return self.out.answer(ack.0, Answer::busy(Some(ack.1), words));
         }
+        if entry.task.state == TaskState::Spread {
+            return self.cancel_parts(ack, &subject, &fresh);
+        }
         // What a node has, or may have, only the node can end.
         if let Some(node) = entry.task.state.node()
             && (entry.may_have_begun() || matches!(entry.task.state, TaskState::Away(_)))
@@ -69,10 +72,11 @@ impl Router {
         }
     }
 
-    fn tell_runner(&mut self, subject: &Token) {
+    /// False where the runner cannot be reached.
+    pub(crate) fn tell_runner(&mut self, subject: &Token) -> bool {
         let runner = self.ledger.get(subject).and_then(Entry::runner);
         let Some(module) = runner.and_then(|runner| self.modules.address(runner)) else {
-            return;
+            return false;
         };
         let body = Data::from_value(&Cancel {
             token: subject.clone(),
@@ -85,6 +89,7 @@ impl Router {
         for waiter in self.cancels.get_mut(subject).into_iter().flatten() {
             waiter.told = true;
         }
+        true
     }
 
     pub(crate) fn expire_cancels(&mut self) {
@@ -117,7 +122,7 @@ impl Router {
                 Ending::ByRunner(Some(Reason::Cancelled)) => {
                     self.acknowledge(waiter.ack, "killed while it ran");
                 }
-                Ending::ByRunner(_) => {
+                Ending::ByRunner(_) | Ending::OfParts => {
                     let (to, token) = waiter.ack;
                     let answer = cancel::over(Some(token), "it was already over");
                     self.out.answer(to, answer);

@@ -14,16 +14,22 @@ use crate::{NewRow, Record, Runner, Task, TaskState};
 
 impl Router {
     /// A task of before the restart.
-    pub(crate) fn restore(&mut self, task: Task) {
+    pub(crate) fn restore(&mut self, mut task: Task) {
         let token = task.token.clone();
         let line = match (
             task.state.node(),
             other_node(&task.target, self.settings.node),
         ) {
+            _ if task.state == TaskState::Spread => Line::Parts,
             (Some(node), _) => Line::Node(node),
             (None, Some(target)) => Line::Node(self.route(target, None).unwrap_or(target)),
             (None, None) => Line::Module(task.action.clone()),
         };
+        let whole = task.parent.as_ref();
+        if let Some(whole) = whole.and_then(|parent| self.ledger.get(parent)) {
+            task.data = whole.task.data.clone();
+        }
+        self.spreads.begin(&task);
         let mut entry = Entry::new(task, line.clone(), true, Vec::new());
         let runner = entry.runner().cloned();
         // Whether the message went out, nobody knows any more.
@@ -49,23 +55,38 @@ impl Router {
             .restore(&runner, (line, kind), token, self.now.monotonic);
     }
 
+    /// Answers a request whose token is that of a task that has not ended; false where there is
+    /// none.
+    pub(crate) fn answer_repeated(
+        &mut self,
+        from: &Origin,
+        token: &Token,
+        message: &Message,
+    ) -> bool {
+        let Some(entry) = self.ledger.get_mut(token) else {
+            return false;
+        };
+        let (from, token) = (from.clone(), token.clone());
+        if Self::goes_in_a_circle(entry, &from) {
+            let words = format!(
+                "the request came back to node {} on its way: nodes point at each other",
+                self.settings.node
+            );
+            self.refuse(from, Some(token), &words);
+        } else if !entry.is_same(message) {
+            let words = "the token is used by another request";
+            self.refuse(from, Some(token), words);
+        } else if entry.durable {
+            self.acknowledge((from, token), "already accepted");
+        } else {
+            entry.askers.push((from, token));
+        }
+        true
+    }
+
     /// Accepts a request for a module or a node, if it can be kept.
     pub(crate) fn submit(&mut self, from: Origin, token: Token, message: Message, line: Line) {
-        if let Some(entry) = self.ledger.get_mut(&token) {
-            if Self::goes_in_a_circle(entry, &from) {
-                let words = format!(
-                    "the request came back to node {} on its way: nodes point at each other",
-                    self.settings.node
-                );
-                self.refuse(from, Some(token), &words);
-            } else if !entry.is_same(&message) {
-                let words = "the token is used by another request";
-                self.refuse(from, Some(token), words);
-            } else if entry.durable {
-                self.acknowledge((from, token), "already accepted");
-            } else {
-                entry.askers.push((from, token));
-            }
+        if self.answer_repeated(&from, &token, &message) {
             return;
         }
         let options = match Options::peek(&message.data) {
@@ -75,7 +96,7 @@ impl Router {
                 return self.refuse(from, Some(token), &words);
             }
         };
-        if self.is_full(message.data.as_str().len()) {
+        if self.is_full(1, message.data.as_str().len()) {
             let words = "too many requests wait; nothing was accepted, try again later";
             return self.out.answer(from, Answer::busy(Some(token), words));
         }
@@ -85,34 +106,8 @@ impl Router {
             let words = format!("too many requests wait for node {node}; nothing was accepted");
             return self.out.answer(from, Answer::busy(Some(token), &words));
         }
-        // Nobody overtakes a line that exists.
-        let handed = if self.ledger.first(&line).is_none() {
-            match &line {
-                Line::Module(action) => {
-                    let runner = self.modules.reserve(action, &token);
-                    runner.map(TaskState::Sent)
-                }
-                Line::Node(node) => {
-                    let runner = self.reserve_carrier(*node, &token);
-                    runner.map(|runner| TaskState::Leaving(runner, *node))
-                }
-            }
-        } else {
-            None
-        };
-        let ttl = options.ttl.unwrap_or(self.settings.default_ttl);
-        let task = Task {
-            token: token.clone(),
-            action: message.action,
-            target: message.target,
-            data: message.data,
-            origin: from.to_text(),
-            accepted_ms: self.now.unix_ms,
-            expires_ms: self.now.after(ttl).unix_ms,
-            retries: options.retries,
-            attempt: u32::from(handed.is_some()),
-            state: handed.unwrap_or(TaskState::Queued),
-        };
+        let mut task = self.new_task(&from, token.clone(), message, options);
+        self.hand_at_once(&mut task, &line);
         let audit = self.out.audits.take(Outcome::Accepted, "");
         let (row, unsure) = audit.unzip();
         let after = After::Accepted(token.clone(), unsure);
@@ -125,6 +120,52 @@ impl Router {
             .insert(Entry::new(task, line, false, vec![(from, token)]));
     }
 
+    pub(crate) fn new_task(
+        &self,
+        from: &Origin,
+        token: Token,
+        message: Message,
+        options: Options,
+    ) -> Task {
+        let ttl = options.ttl.unwrap_or(self.settings.default_ttl);
+        Task {
+            token,
+            action: message.action,
+            target: message.target,
+            data: message.data,
+            origin: from.to_text(),
+            accepted_ms: self.now.unix_ms,
+            expires_ms: self.now.after(ttl).unix_ms,
+            retries: options.retries,
+            attempt: 0,
+            state: TaskState::Queued,
+            parent: None,
+        }
+    }
+
+    /// Takes a place for a new task with whoever can take it now; nobody overtakes a line that
+    /// exists.
+    pub(crate) fn hand_at_once(&mut self, task: &mut Task, line: &Line) {
+        if self.ledger.first(line).is_some() {
+            return;
+        }
+        let handed = match line {
+            Line::Module(action) => {
+                let runner = self.modules.reserve(action, &task.token);
+                runner.map(TaskState::Sent)
+            }
+            Line::Node(node) => {
+                let runner = self.reserve_carrier(*node, &task.token);
+                runner.map(|runner| TaskState::Leaving(runner, *node))
+            }
+            Line::Parts => None,
+        };
+        if let Some(state) = handed {
+            task.state = state;
+            task.attempt = 1;
+        }
+    }
+
     /// Gives waiting tasks to whoever can take them, in their order.
     pub(crate) fn schedule(&mut self, line: &Line) {
         // What waits is on disk: it goes to somebody after the restart.
@@ -134,6 +175,7 @@ impl Router {
         match line {
             Line::Module(action) => self.schedule_modules(action),
             Line::Node(id) => self.schedule_node(*id),
+            Line::Parts => {}
         }
     }
 
@@ -214,7 +256,10 @@ impl Router {
                     !offered.contains(&entry.task.action)
                 }
                 TaskState::Leaving(runner, node) => !self.still_carries(runner, *node),
-                TaskState::Queued | TaskState::Doubtful(_) | TaskState::Away(_) => false,
+                TaskState::Queued
+                | TaskState::Doubtful(_)
+                | TaskState::Away(_)
+                | TaskState::Spread => false,
             };
         if entry.ending {
             self.ledger.has_left(&line, place);
@@ -351,7 +396,8 @@ impl Router {
             | TaskState::Begun(_)
             | TaskState::Leaving(..)
             | TaskState::Doubtful(_)
-            | TaskState::Away(_) => {}
+            | TaskState::Away(_)
+            | TaskState::Spread => {}
         }
     }
 
@@ -397,13 +443,16 @@ impl Router {
     }
 
     pub(crate) fn write_end(&mut self, token: &Token, ending: Ending, ack: Option<Ack>) {
-        let (reason, words) = match &ending {
-            Ending::ByCore { reason, message } => (*reason, message.as_str()),
-            Ending::CancelledInLine(words) => (Reason::Cancelled, *words),
+        let (code, data) = match &ending {
+            Ending::ByCore { reason, message } => (Code::Ko, end_data(*reason, message)),
+            Ending::CancelledInLine(words) => (Code::Ko, end_data(Reason::Cancelled, words)),
+            Ending::OfParts => match self.spreads.sum(token) {
+                Some(sum) => sum,
+                None => return,
+            },
             Ending::ByRunner(_) => return,
         };
-        let data = json!({ "message": words, "reason": reason.as_str() }).to_string();
-        let row = self.row(token.as_str(), Code::Ko, data);
+        let row = self.row(token.as_str(), code, data);
         let Some(entry) = self.ledger.get_mut(token) else {
             return;
         };
@@ -460,4 +509,9 @@ impl Router {
             self.free(&runner, token);
         }
     }
+}
+
+/// The data of a row by which core ends a task.
+fn end_data(reason: Reason, words: &str) -> String {
+    json!({ "message": words, "reason": reason.as_str() }).to_string()
 }

@@ -47,6 +47,11 @@ impl Router {
             After::Nothing => {}
             After::Audited(audit) => self.out.audited(audit, true),
             After::Accepted(token, audit) => self.accepted(&token, audit, written),
+            After::Spread {
+                whole,
+                parts,
+                audit,
+            } => self.spread(&whole, &parts, audit, written),
             After::Answered { to, answer } => {
                 let answer = *answer;
                 self.out.push(Effect::Answer { to, answer });
@@ -81,11 +86,14 @@ impl Router {
                 // the request, and is told so when the store has recognised it.
                 let ended = self.ledger.get(&token).is_some_and(|entry| entry.durable);
                 let entry = ended.then(|| self.ledger.remove(&token)).flatten();
-                if let Some(entry) = &entry {
+                if let (Some(entry), false) = (&entry, ending == Ending::OfParts) {
                     self.count_end(entry, ending.reason());
                 }
                 if let Some(runner) = entry.as_ref().and_then(Entry::runner) {
                     self.free(runner, &token);
+                }
+                if let Some(entry) = &entry {
+                    self.spread_ended(&entry.task, &ending);
                 }
                 self.waiters.token_ended(token.as_str(), &mut self.out);
                 self.tell_cancellers(&token, &ending);
@@ -107,9 +115,8 @@ impl Router {
                 life,
                 upto,
                 tokens,
-                ends,
                 ack,
-            } => self.fetched((node, life, upto), (tokens, &ends), ack, written),
+            } => self.fetched((node, life, upto), tokens, ack, written),
             After::Began(began, ack) => self.node_began(&began, ack, written),
             After::NodePut(definition, ack) => {
                 self.nodes.put(*definition);
@@ -137,22 +144,32 @@ impl Router {
 
     fn accepted(&mut self, token: &Token, audit: Option<Unsure>, written: &Written) {
         if let Written::Duplicate { same } = written {
-            let Some(entry) = self.ledger.remove(token) else {
-                return;
-            };
-            self.reopen(audit);
-            if let Some(runner) = entry.runner() {
-                self.free(runner, token);
-            }
-            for ack in entry.askers {
-                if *same {
-                    self.acknowledge(ack, "already accepted");
-                } else {
-                    self.refuse(ack.0, Some(ack.1), "the token is used by another request");
-                }
-            }
-            return self.waiters.token_ended(token.as_str(), &mut self.out);
+            return self.taken(token, audit, *same);
         }
+        self.may_go(token);
+    }
+
+    /// The token of a request is in use: nothing was written.
+    pub(crate) fn taken(&mut self, token: &Token, audit: Option<Unsure>, same: bool) {
+        let Some(entry) = self.ledger.remove(token) else {
+            return;
+        };
+        self.reopen(audit);
+        if let Some(runner) = entry.runner() {
+            self.free(runner, token);
+        }
+        for ack in entry.askers {
+            if same {
+                self.acknowledge(ack, "already accepted");
+            } else {
+                self.refuse(ack.0, Some(ack.1), "the token is used by another request");
+            }
+        }
+        self.waiters.token_ended(token.as_str(), &mut self.out);
+    }
+
+    /// A request is accepted: it is answered, and goes on its way when it is its turn.
+    pub(crate) fn may_go(&mut self, token: &Token) {
         let Some(entry) = self.ledger.get_mut(token) else {
             return;
         };
@@ -191,19 +208,17 @@ impl Router {
                 self.reopen(Some(audit));
                 self.unavailable(to, ack, words);
             }
-            After::Accepted(token, audit) => {
-                let Some(entry) = self.ledger.remove(&token) else {
-                    return;
-                };
-                self.reopen(audit);
-                if let Some(runner) = entry.runner() {
-                    self.modules.release(runner, &token);
-                    self.nodes.left(&token);
+            After::Accepted(token, audit) => self.not_accepted(&token, audit, words),
+            After::Spread {
+                whole,
+                parts,
+                audit,
+            } => {
+                self.spreads.forget(&whole);
+                for part in &parts {
+                    self.not_accepted(part, None, words);
                 }
-                for (to, token) in entry.askers {
-                    self.unavailable(to, token, words);
-                }
-                self.waiters.token_ended(token.as_str(), &mut self.out);
+                self.not_accepted(&whole, audit, words);
             }
             After::Handed(token) => {
                 let Some(entry) = self.ledger.get_mut(&token) else {
@@ -257,6 +272,21 @@ impl Router {
                 }
             }
         }
+    }
+
+    fn not_accepted(&mut self, token: &Token, audit: Option<Unsure>, words: &str) {
+        let Some(entry) = self.ledger.remove(token) else {
+            return;
+        };
+        self.reopen(audit);
+        if let Some(runner) = entry.runner() {
+            self.modules.release(runner, token);
+            self.nodes.left(token);
+        }
+        for (to, token) in entry.askers {
+            self.unavailable(to, token, words);
+        }
+        self.waiters.token_ended(token.as_str(), &mut self.out);
     }
 
     fn not_finished(&mut self, token: &Token, ending: Ending) {

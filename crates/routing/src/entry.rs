@@ -15,6 +15,8 @@ pub(crate) enum Line {
     Module(Action),
     /// For the connection to this node, on their way to it or through it.
     Node(NodeId),
+    /// Nowhere: a task to many nodes does not wait, its parts do.
+    Parts,
 }
 
 /// A task and what is on its way to the store about it.
@@ -107,7 +109,17 @@ impl Entry {
         match &self.task.state {
             TaskState::Queued | TaskState::Doubtful(_) => Some(self.task.expires_ms),
             TaskState::Leaving(..) => Some(self.task.expires_ms.saturating_add(CARRY_PATIENCE_MS)),
-            TaskState::Sent(_) | TaskState::Begun(_) | TaskState::Away(_) => None,
+            TaskState::Sent(_) | TaskState::Begun(_) | TaskState::Away(_) | TaskState::Spread => {
+                None
+            }
+        }
+    }
+
+    /// What its data takes. Parts share that of the whole.
+    pub(crate) fn bytes(&self) -> usize {
+        match &self.task.parent {
+            Some(_) => 0,
+            None => self.task.data.as_str().len(),
         }
     }
 
@@ -124,7 +136,7 @@ impl Entry {
             token: Some(self.task.token.clone()),
             target: match self.line {
                 Line::Module(_) => Target::Here,
-                Line::Node(_) => self.task.target.clone(),
+                Line::Node(_) | Line::Parts => self.task.target.clone(),
             },
             data: self.task.data.clone(),
         }

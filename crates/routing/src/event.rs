@@ -8,11 +8,12 @@ use gorgone_protocol::request::log::GetLog;
 use gorgone_protocol::request::logger::Severity;
 use gorgone_protocol::request::nodes::{NodeDefinition, NodeKind};
 use gorgone_protocol::request::state::GetState;
+use gorgone_protocol::request::targets::GetTargets;
 use gorgone_protocol::{
     Answer, Dialect, Headers, History, Identity, Life, Mark, Message, NodeId, Token,
 };
 
-use crate::{Caller, Record, Redactor, StoredLease, Task, Written};
+use crate::{Caller, EndedPart, Record, Redactor, StoredLease, Task, Written};
 
 /// Where a request comes from, and where its answer goes.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -172,6 +173,17 @@ pub struct AuditQuery {
     pub filter: GetAudit,
 }
 
+/// A question how far a request to many nodes is, answered beside the loop.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TargetsQuery {
+    /// Whom to answer.
+    pub to: Origin,
+    /// The token of the question.
+    pub token: Token,
+    /// Of which request.
+    pub targets: GetTargets,
+}
+
 /// What the router wants done.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Effect {
@@ -212,6 +224,8 @@ pub enum Effect {
     },
     /// Read what a module keeps, and answer.
     ReadState(StateQuery),
+    /// Read how far the parts of a request are, and answer.
+    ReadTargets(TargetsQuery),
     /// The file of nodes cannot be followed, in these words; nothing of it is.
     FileOfNodesRefused(String),
     /// Read rows of the audit, and answer.
@@ -255,6 +269,8 @@ pub struct Settings {
     pub max_leases: usize,
     /// How many requests may wait for one node.
     pub max_node_tasks: usize,
+    /// How many nodes one request may go to.
+    pub max_targets: usize,
     /// How many requests may be on their way to one node without its answer.
     pub node_window: usize,
     /// How many questions to nodes may be under way.
@@ -283,6 +299,7 @@ impl Default for Settings {
             max_nodes: 100_000,
             max_leases: 1_000,
             max_node_tasks: 10_000,
+            max_targets: 10_000,
             node_window: 64,
             max_relays: 10_000,
             module_grace: Duration::from_secs(10),
@@ -296,6 +313,8 @@ impl Default for Settings {
 pub struct Restored {
     /// All tasks that have not ended, in the order of their acceptance.
     pub tasks: Vec<Task>,
+    /// Parts of these that have ended.
+    pub ended_parts: Vec<EndedPart>,
     /// The definitions of all nodes, as JSON text.
     pub nodes: Vec<String>,
     /// All leases.

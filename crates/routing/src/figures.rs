@@ -129,6 +129,8 @@ impl Router {
             let depth = match &entry.line {
                 Line::Module(action) => here.entry(self.counted(action).into_owned()).or_default(),
                 Line::Node(id) => nodes.entry(*id).or_default(),
+                // Its parts are counted.
+                Line::Parts => continue,
             };
             match &entry.task.state {
                 TaskState::Queued | TaskState::Doubtful(_) => {
@@ -141,6 +143,7 @@ impl Router {
                     depth.running += 1;
                 }
                 TaskState::Away(_) => depth.away += 1,
+                TaskState::Spread => {}
             }
         }
         (here, nodes)

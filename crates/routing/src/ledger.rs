@@ -51,7 +51,7 @@ impl Ledger {
     /// Adds a task; behind all others, if it is to wait in line.
     pub(crate) fn insert(&mut self, mut entry: Entry) {
         entry.place = self.next_place();
-        self.bytes += entry.task.data.as_str().len();
+        self.bytes += entry.bytes();
         if entry.runner().is_some() && !entry.delivered {
             self.leaving
                 .entry(entry.line.clone())
@@ -69,7 +69,7 @@ impl Ledger {
 
     pub(crate) fn remove(&mut self, token: &Token) -> Option<Entry> {
         let entry = self.tasks.remove(token)?;
-        self.bytes = self.bytes.saturating_sub(entry.task.data.as_str().len());
+        self.bytes = self.bytes.saturating_sub(entry.bytes());
         self.leave_line(&entry.line, entry.place);
         self.has_left(&entry.line, entry.place);
         Some(entry)
@@ -234,14 +234,17 @@ impl Ledger {
         None
     }
 
-    /// How many tasks wait, how many are with a runner, and how many with a node.
-    pub(crate) fn counts(&self) -> (usize, usize, usize) {
+    /// How many tasks wait, how many are with a runner, how many with a node, and how many are
+    /// spread over many.
+    pub(crate) fn counts(&self) -> (usize, usize, usize, usize) {
         let count = |wanted: fn(&TaskState) -> bool| {
             let states = self.tasks.values().map(|entry| &entry.task.state);
             states.filter(|state| wanted(state)).count()
         };
         let away = count(|state| matches!(state, TaskState::Away(_)));
         let running = count(|state| state.runner().is_some());
-        (self.tasks.len() - running - away, running, away)
+        let spread = count(|state| *state == TaskState::Spread);
+        let waiting = self.tasks.len() - running - away - spread;
+        (waiting, running, away, spread)
     }
 }

@@ -22,6 +22,7 @@ mod record;
 mod redact;
 mod refusals;
 mod router;
+mod spread;
 mod state;
 mod waiters;
 
@@ -29,12 +30,13 @@ pub use audit::NewAudit;
 pub use caller::{Caller, Credential};
 pub use event::{
     AuditQuery, BatchId, Effect, Event, OneLife, Origin, Query, Restored, Settings, StateQuery,
-    WaiterId, WriteFailure,
+    TargetsQuery, WaiterId, WriteFailure,
 };
 pub use figures::{Depth, Ended, Figures, NodeFigures};
 pub use gorgone_protocol::request::log::Row;
 pub use record::{
-    Fetched, NewRow, NodeBegan, Record, Runner, StateChange, StoredLease, Task, TaskState, Written,
+    EndedPart, Fetched, NewRow, NodeBegan, Record, Runner, Spread, StateChange, StoredLease, Task,
+    TaskState, Written,
 };
 pub use redact::Redactor;
 pub use router::Router;

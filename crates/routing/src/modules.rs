@@ -180,6 +180,7 @@ impl Modules {
                     self.changed.note(instance.poller);
                 }
             }
+            Line::Parts => {}
         }
     }
 

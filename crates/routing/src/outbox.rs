@@ -1,7 +1,7 @@
 //! Effects, and the records that gather until somebody asks for effects: all that one turn of
 //! the loop wants written goes to the store as one batch.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 use gorgone_protocol::request::audit::Outcome;
 use gorgone_protocol::request::lease::LeaseName;
@@ -22,6 +22,12 @@ pub(crate) enum After {
     Nothing,
     /// The task is accepted, and so is written what the audit says of it.
     Accepted(Token, Option<Unsure>),
+    /// A task to many nodes is accepted with its parts, and so is written what the audit says.
+    Spread {
+        whole: Token,
+        parts: Vec<Token>,
+        audit: Option<Unsure>,
+    },
     /// The audit has its row ahead of the answer.
     Audited(Unsure),
     /// The audit has its row if the row of the history before it was written.
@@ -51,7 +57,6 @@ pub(crate) enum After {
         upto: i64,
         tokens: Vec<String>,
         /// Those that have ended there: without a reason they did well.
-        ends: BTreeMap<String, Option<Reason>>,
         ack: Ack,
     },
     /// A request is refused; whoever looks for its row after the answer finds it.
@@ -79,6 +84,8 @@ pub(crate) enum After {
 pub(crate) enum Ending {
     /// Its runner said so, and why, where it is a KO.
     ByRunner(Option<Reason>),
+    /// All its parts have ended.
+    OfParts,
     /// Somebody cancelled it while nobody had it; in these words.
     CancelledInLine(&'static str),
     /// Core ended it for another reason, which is tried again if the store fails.
@@ -92,6 +99,8 @@ impl Ending {
             Self::ByRunner(reason) => *reason,
             Self::CancelledInLine(_) => Some(Reason::Cancelled),
             Self::ByCore { reason, .. } => Some(*reason),
+            // Its last row tells; what is counted are the parts.
+            Self::OfParts => None,
         }
     }
 }

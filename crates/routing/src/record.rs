@@ -6,7 +6,7 @@ use std::time::Duration;
 use gorgone_protocol::request::lease::LeaseName;
 use gorgone_protocol::request::log::Row;
 use gorgone_protocol::request::state::Fence;
-use gorgone_protocol::{Action, Code, Data, Dialect, Life, Mark, NodeId, Target, Token};
+use gorgone_protocol::{Action, Code, Data, Dialect, Life, Mark, NodeId, Target, Token, Verdict};
 use serde_json::{Value, json};
 
 use crate::NewAudit;
@@ -32,6 +32,8 @@ pub struct Runner {
 ///    └───────┘ │ └──▶ finished KO rejected
 ///              ▼
 ///           doubtful ─▶ finished KO unknown
+///
+/// spread ─▶ finished                                  to many nodes: when all its parts are
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum TaskState {
@@ -48,6 +50,8 @@ pub enum TaskState {
     Doubtful(NodeId),
     /// This node has it.
     Away(NodeId),
+    /// It went to many nodes: each has a task of its own, a part of this one.
+    Spread,
 }
 
 /// A task that has not ended.
@@ -73,6 +77,31 @@ pub struct Task {
     pub attempt: u32,
     /// How far it has come.
     pub state: TaskState,
+    /// The task to many nodes that this is the part of one node of: it has the same action and
+    /// data.
+    pub parent: Option<Token>,
+}
+
+/// A task to many nodes, with its parts.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Spread {
+    /// The task that ends when all its parts have.
+    pub whole: Task,
+    /// One for each node.
+    pub parts: Vec<Task>,
+    /// The first row of the whole.
+    pub row: NewRow,
+}
+
+/// A part that has ended, of a task that has not.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EndedPart {
+    /// The token of the whole.
+    pub parent: Token,
+    /// Whose part it was.
+    pub node: NodeId,
+    /// How it ended.
+    pub verdict: Verdict,
 }
 
 /// A row for the history.
@@ -101,6 +130,9 @@ pub struct NewRow {
 pub enum Record {
     /// A new task, in its state of now (queued, or sent where a runner was free).
     Accept(Task),
+    /// A new task to many nodes with all its parts and its first row, or none of it where a token is
+    /// taken.
+    Spread(Box<Spread>),
     /// The task's state changed. Handing over anew forgets the sequence numbers of before.
     Advance {
         /// Which task.
@@ -154,7 +186,8 @@ pub enum Record {
     /// A row for the audit.
     Audit(Box<NewAudit>),
     /// A row for the audit about the record before it in the batch: written only if that was.
-    /// Where that is an `Accept`, the row is told when the task ends.
+    /// Where that is an `Accept` or a `Spread`, the row is told when the task ends. Several may follow
+    /// one another about the same.
     AuditOf(Box<NewAudit>),
 }
 
@@ -250,7 +283,7 @@ impl TaskState {
     #[must_use]
     pub const fn node(&self) -> Option<NodeId> {
         match self {
-            Self::Queued | Self::Sent(_) | Self::Begun(_) => None,
+            Self::Queued | Self::Sent(_) | Self::Begun(_) | Self::Spread => None,
             Self::Leaving(_, node) | Self::Doubtful(node) | Self::Away(node) => Some(*node),
         }
     }
@@ -259,7 +292,7 @@ impl TaskState {
     #[must_use]
     pub const fn runner(&self) -> Option<&Runner> {
         match self {
-            Self::Queued | Self::Doubtful(_) | Self::Away(_) => None,
+            Self::Queued | Self::Doubtful(_) | Self::Away(_) | Self::Spread => None,
             Self::Sent(runner) | Self::Begun(runner) | Self::Leaving(runner, _) => Some(runner),
         }
     }
@@ -274,13 +307,14 @@ pub enum Written {
     Row(i64),
     /// The rows of a node, and that these tasks ended by them.
     Fetched {
-        /// Their tokens.
-        ended: Vec<Token>,
+        /// Their tokens, and how.
+        ended: Vec<(Token, Verdict)>,
     },
     /// Rows of a node that do not follow on what is stored: nothing was written. This is the
     /// mark.
     Mark(Box<Mark>),
-    /// An `Accept` whose token is taken: nothing was written for it.
+    /// An `Accept` or a `Spread` whose token is taken, or that of one of its parts: nothing was
+    /// written for it.
     Duplicate {
         /// Whether the earlier request was the same in action, target and data.
         same: bool,

@@ -20,7 +20,7 @@ use gorgone_protocol::request::nodes::{NodeDefinition, NodeKind};
 use gorgone_protocol::request::ready::Ready;
 use gorgone_protocol::{
     Action, Answer, AnswerName, Code, Data, Dialect, Headers, History, Message, Moment, Reason,
-    STOPPING, Target, Token, not_known,
+    STOPPING, Selection, Target, Token, not_known,
 };
 use serde_json::json;
 
@@ -32,6 +32,7 @@ use crate::leases::Leases;
 use crate::ledger::Ledger;
 use crate::modules::{Modules, Welcome};
 use crate::outbox::{Ack, After, Outbox};
+use crate::spread::Spreads;
 use crate::waiters::Waiters;
 use crate::{Caller, Record, Redactor};
 
@@ -66,6 +67,7 @@ pub struct Router {
     /// The lives of our own history.
     pub(crate) history: Option<History>,
     pub(crate) leases: Leases,
+    pub(crate) spreads: Spreads,
     pub(crate) cancels: BTreeMap<Token, Vec<CancelWaiter>>,
     pub(crate) counters: Counters,
     /// After a failed write: when to try again what can wait.
@@ -89,6 +91,7 @@ impl Router {
             waiters: Waiters::default(),
             history: restored.history,
             leases: Leases::default(),
+            spreads: Spreads::default(),
             cancels: BTreeMap::new(),
             counters: Counters::default(),
             retry_at: None,
@@ -107,6 +110,7 @@ impl Router {
         for task in restored.tasks {
             router.restore(task);
         }
+        router.restore_parts(restored.ended_parts);
         router
     }
 
@@ -295,8 +299,15 @@ impl Router {
             return self.out.answer(from, answer);
         }
         if let Target::Unreadable(text) = &message.target {
-            let words = format!("target '{text}' is not the id of a node");
+            let words = match Selection::parse(text) {
+                Err(error) => format!("target {error}"),
+                Ok(_) => format!("target '{text}' cannot be read"),
+            };
             return self.refuse(from, Some(token), &words);
+        }
+        if let Target::Many(selection) = &message.target {
+            let selection = selection.clone();
+            return self.request_for_many(&selection, from, message, token);
         }
         if let Some(target) = other_node(&message.target, self.settings.node) {
             return self.request_for_node(target, (from, dialect), message, (token, fresh));
@@ -322,6 +333,7 @@ impl Router {
             }
             Action::GetLog => self.get_log(from, token, &message.data, dialect),
             Action::GetAudit => self.get_audit(from, token, &message.data),
+            Action::Targets => self.get_targets(from, token, &message.data),
             Action::PutLog => self.put_log(from, token, &message.data, (dialect, by_module)),
             Action::RegisterNodes => self.register_nodes(from, token, &message.data),
             Action::UnregisterNodes => self.unregister_nodes(from, token, &message.data),
@@ -484,7 +496,7 @@ impl Router {
     }
 
     fn information(&self) -> serde_json::Value {
-        let (waiting, running, away) = self.ledger.counts();
+        let (waiting, running, away, spread) = self.ledger.counts();
         json!({ "action": "information", "message": "ok", "data": {
             "id": self.settings.node,
             "hostname": self.settings.hostname,
@@ -492,15 +504,17 @@ impl Router {
             "counters": self.counters.describe(),
             "endpoints": self.settings.endpoints,
             "modules": self.modules.describe(),
-            "tasks": { "waiting": waiting, "running": running, "away": away, "bytes": self.ledger.bytes() },
+            "tasks": { "waiting": waiting, "running": running, "away": away, "spread": spread,
+                "bytes": self.ledger.bytes() },
             "waiters": self.waiters.len(),
             "leases": self.leases.describe(self.now.monotonic),
             "questions": self.relays.len(),
         }})
     }
 
-    pub(crate) fn is_full(&self, more: usize) -> bool {
-        self.ledger.len() >= self.settings.max_tasks
-            || self.ledger.bytes() + more > self.settings.max_task_bytes
+    /// Whether so many more tasks, with so many bytes of data together, are too many.
+    pub(crate) fn is_full(&self, tasks: usize, bytes: usize) -> bool {
+        self.ledger.len() + tasks > self.settings.max_tasks
+            || self.ledger.bytes() + bytes > self.settings.max_task_bytes
     }
 }

@@ -457,6 +457,7 @@ fn restart_goes_on_with_what_the_store_knows() {
         retries: 0,
         attempt: u32::from(state != TaskState::Queued),
         state,
+        parent: None,
     };
     let runner = Runner {
         instance: "action".to_owned(),

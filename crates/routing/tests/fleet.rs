@@ -324,6 +324,7 @@ fn after_a_restart_waiting_tasks_go_on_and_those_under_way_wait_for_their_proxy(
         retries: 0,
         attempt,
         state,
+        parent: None,
     });
     let restored = Restored {
         tasks: tasks.into(),

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use gorgone_protocol::NodeId;
 use gorgone_protocol::request::nodes::NodeKind;
+use gorgone_protocol::{Labels, NodeId};
 use gorgone_runtime::config::{Checks, Config, Sources, parse_nodes};
 
 fn complaints(text: &str) -> Vec<String> {
@@ -52,6 +52,37 @@ nodes:
 }
 
 #[test]
+fn nodes_and_the_nodes_behind_them_have_labels() {
+    let text = "nodes:\n  - id: 4\n    type: pull\n    labels: { site: paris, rack: 012, spare: true, old: \"\" }\n    nodes: [2, { id: 20, labels: { role: db } }]\n";
+    let nodes = parse_nodes(Path::new("nodes.yml"), text).unwrap();
+    let expected = [
+        ("site", "paris"),
+        ("rack", "012"),
+        ("spare", "true"),
+        ("old", ""),
+    ];
+    assert_eq!(nodes[0].labels, Labels::parse(expected).unwrap());
+    let behind = &nodes[0].nodes[1].labels;
+    assert_eq!(*behind, Labels::parse([("role", "db")]).unwrap());
+}
+
+#[test]
+fn each_wrong_label_is_told_with_its_place() {
+    let text = "nodes:\n  - id: 4\n    type: pull\n    labels:\n      site: pa ris\n      all: x\n      rack: [1]\n    nodes: [{ id: 5, labels: { -a: b } }]\n  - { id: 6, type: pull, labels: [a] }\n";
+    let told = complaints(text);
+    for (told, expected) in told.iter().zip([
+        "nodes.yml:5:13: nodes[0].labels.site: 'pa ris' is no value of a label: write up to 63",
+        "nodes.yml:6:12: nodes[0].labels.all: 'all' cannot be the key of a label",
+        "nodes.yml:7:13: nodes[0].labels.rack: must be a text",
+        "nodes.yml:8:36: nodes[0].nodes[0].labels.-a: '-a' is no key of a label",
+        "nodes.yml:9:34: nodes[1].labels: must be a mapping, such as { site: paris",
+    ]) {
+        assert!(told.starts_with(expected), "{told}\n{expected}");
+    }
+    assert_eq!(told.len(), 5, "{told:?}");
+}
+
+#[test]
 fn everything_wrong_in_a_list_of_nodes_is_told_with_its_line_and_key() {
     let text = "nodes:\n  - { id: x, type: push_zmq }\n  - type: pul\n  - { id: 5, type: pull, nodes: [a] }\n  - { id: 6, type: pull }\n  - id: 6\n    type: pull\n";
     assert_eq!(
@@ -61,7 +92,7 @@ fn everything_wrong_in_a_list_of_nodes_is_told_with_its_line_and_key() {
             "nodes.yml:2:5: nodes[0].address: is missing: where is the node?",
             "nodes.yml:3:5: nodes[1].id: is missing",
             "nodes.yml:3:11: nodes[1].type: \"pul\" is none of push_zmq, push_ssh and pull",
-            "nodes.yml:4:33: nodes[2].nodes: must be a list of ids, or of id and pathscore: \
+            "nodes.yml:4:33: nodes[2].nodes: must be a list of ids, or of id, pathscore and labels: \
              data did not match any variant of untagged enum SubnodeSpelling",
             "nodes.yml:6:5: nodes[4].id: node 6 stands already in line 5",
         ]

@@ -77,7 +77,7 @@ fn every_field_is_read_and_written_back() {
 #[test]
 fn a_wrong_job_is_told_everything_at_once() {
     let said = problems(json!({
-        "timespc": "* * * * *", "action": "COM MAND", "target": "all", "timezone": "Europe/Pariss",
+        "timespc": "* * * * *", "action": "COM MAND", "target": "4,,7", "timezone": "Europe/Pariss",
         "parameters": 5, "keep_token": "perhaps", "overlap": "skip", "jitter": -1,
         "starts_at": 20, "expires_at": 10, "retry_backoff": {"frist": 1, "factor": 0}
     }));
@@ -86,7 +86,7 @@ fn a_wrong_job_is_told_everything_at_once() {
         "timespec: is missing",
         "timespc: unknown field; did you mean 'timespec'?",
         "action: is no name of an action",
-        "target: 'all' is no id of a node",
+        "target: '4,,7' is neither the id of a node nor a selection of nodes: character 3",
         "timezone: 'Europe/Pariss' is no time zone; did you mean 'Europe/Paris'?",
         "parameters: must be an object",
         "keep_token: 'perhaps' is neither true nor false",

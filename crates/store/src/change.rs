@@ -1,7 +1,7 @@
 //! What can be written.
 
 use gorgone_protocol::{NodeId, Target};
-use gorgone_routing::{Record, StateChange, Task};
+use gorgone_routing::{Record, Spread, StateChange, Task};
 use sha2::{Digest as _, Sha256};
 
 use crate::Error;
@@ -38,6 +38,7 @@ impl Change {
                 Self::Routing(Record::Accept(task)) => {
                     task.token.as_str().len() + task.data.as_str().len() + task.origin.len()
                 }
+                Self::Routing(Record::Spread(spread)) => spread_size(spread),
                 Self::Routing(Record::Note(row) | Record::Put(row) | Record::Finish(row)) => {
                     row.token.len() + row.data.len()
                 }
@@ -62,6 +63,13 @@ impl Change {
                 | Self::Mark(_) => 0,
             }
     }
+}
+
+fn spread_size(spread: &Spread) -> usize {
+    const PART: usize = 256;
+    let parts = spread.parts.iter();
+    let parts = parts.map(|part| 2 * part.token.as_str().len() + PART);
+    spread.row.data.len() + spread.whole.data.as_str().len() + parts.sum::<usize>()
 }
 
 fn state_size(change: &StateChange) -> usize {

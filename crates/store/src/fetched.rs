@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use gorgone_protocol::request::log::Row;
-use gorgone_protocol::{Code, Token};
+use gorgone_protocol::{Code, Token, Verdict};
 use gorgone_routing::{Fetched, NodeBegan, Record, Written};
 
 use crate::change::{SyncMark, column_id};
@@ -108,12 +108,13 @@ impl<'a> Plan<'a> {
         }
     }
 
-    fn end(&mut self, page: &Fetched, row: &'a Row) -> Option<Token> {
+    fn end(&mut self, page: &Fetched, row: &'a Row) -> Option<(Token, Verdict)> {
         let known = self.known.get_mut(row.token.as_str())?;
-        known.standing.progress = Progress::Finished(page.at);
+        let verdict = Verdict::of(row.code, &row.data);
+        known.standing.progress = Progress::Finished(page.at, Some(verdict));
         known.changed = true;
         self.ended(&row.token, (row.code, &row.data), page.at);
-        Token::parse(&row.token).ok()
+        Some((Token::parse(&row.token).ok()?, verdict))
     }
 }
 

@@ -11,6 +11,8 @@ pub struct Filter {
     pub code: Option<Code>,
     /// Rows of this token.
     pub token: Option<String>,
+    /// Rows of the parts of this token.
+    pub parent: Option<String>,
     /// Rows stored at this second or later.
     pub ctime_from: Option<i64>,
     /// Rows stored at this second or earlier.
@@ -56,6 +58,7 @@ impl Filter {
         Self {
             code: body.code,
             token: body.token.clone(),
+            parent: body.parent.clone(),
             ctime_from: body.ctime,
             ctime_until: body.until,
             etime_from: body.etime,
@@ -80,6 +83,7 @@ impl Default for Filter {
         Self {
             code: None,
             token: None,
+            parent: None,
             ctime_from: None,
             ctime_until: None,
             etime_from: None,

@@ -33,4 +33,4 @@ pub use change::{Change, SyncMark};
 pub use error::{Error, OpenError, OpenProblem};
 pub use figures::Figures;
 pub use history::{Filter, Page, RowsOf};
-pub use store::{Options, PurgeOptions, Purged, Stats, Store, TaskStatus};
+pub use store::{Options, PurgeOptions, Purged, Stats, Store, TargetsOf, TaskStatus};

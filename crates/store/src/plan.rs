@@ -5,8 +5,10 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use gorgone_protocol::request::state::Fence;
-use gorgone_protocol::{Code, Dialect, NodeId};
-use gorgone_routing::{NewAudit, NewRow, Record, Runner, StateChange, Task, TaskState, Written};
+use gorgone_protocol::{Code, Dialect, NodeId, Verdict};
+use gorgone_routing::{
+    NewAudit, NewRow, Record, Runner, Spread, StateChange, Task, TaskState, Written,
+};
 
 use crate::audit::End;
 use crate::change::{Digest, SyncMark, column_id, digest};
@@ -18,8 +20,9 @@ use crate::{Change, Error};
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Progress {
     Live(TaskState),
-    /// When, in seconds since 1970.
-    Finished(i64),
+    /// When, in seconds since 1970, and how where that is known: not of tasks that ended under an
+    /// older release.
+    Finished(i64, Option<Verdict>),
 }
 
 /// The part of a task that changes.
@@ -116,6 +119,10 @@ pub(crate) fn tokens<'a>(changes: impl Iterator<Item = &'a Change>) -> Vec<&'a s
     for change in changes {
         match change {
             Change::Routing(Record::Accept(task)) => tokens.push(task.token.as_str()),
+            Change::Routing(Record::Spread(spread)) => {
+                tokens.push(spread.whole.token.as_str());
+                tokens.extend(spread.parts.iter().map(|part| part.token.as_str()));
+            }
             Change::Routing(Record::Advance { token, .. }) => tokens.push(token.as_str()),
             Change::Routing(Record::Note(row) | Record::Put(row) | Record::Finish(row)) => {
                 tokens.push(&row.token);
@@ -200,6 +207,7 @@ impl<'a> Plan<'a> {
     fn add_record(&mut self, record: &'a Record) -> Result<Written, Error> {
         Ok(match record {
             Record::Accept(task) => self.accept(task),
+            Record::Spread(spread) => self.spread(spread),
             Record::Advance {
                 token,
                 state,
@@ -219,7 +227,8 @@ impl<'a> Plan<'a> {
             },
             Record::Finish(row) => match self.known.get_mut(row.token.as_str()) {
                 Some(known) if matches!(known.standing.progress, Progress::Live(_)) => {
-                    known.standing.progress = Progress::Finished(row.ctime);
+                    let verdict = Verdict::of(row.code, &row.data);
+                    known.standing.progress = Progress::Finished(row.ctime, Some(verdict));
                     known.changed = true;
                     self.ended(&row.token, (row.code, &row.data), row.ctime);
                     self.push(row)
@@ -314,6 +323,30 @@ impl<'a> Plan<'a> {
                 same: known.digest == digest,
             };
         }
+        self.add_task(task, digest);
+        Written::Done
+    }
+
+    /// All of it, or nothing where one of its tokens is taken.
+    fn spread(&mut self, spread: &'a Spread) -> Written {
+        let whole = digest(&spread.whole);
+        if let Some(known) = self.known.get(spread.whole.token.as_str()) {
+            return Written::Duplicate {
+                same: known.digest == whole,
+            };
+        }
+        let mut parts = spread.parts.iter();
+        if parts.any(|part| self.known.contains_key(part.token.as_str())) {
+            return Written::Duplicate { same: false };
+        }
+        self.add_task(&spread.whole, whole);
+        for part in &spread.parts {
+            self.add_task(part, digest(part));
+        }
+        self.push(&spread.row)
+    }
+
+    fn add_task(&mut self, task: &'a Task, digest: Digest) {
         let known = Known {
             place: Place::New,
             digest,
@@ -327,7 +360,6 @@ impl<'a> Plan<'a> {
         };
         self.new_tasks.push(task);
         self.known.insert(task.token.as_str(), known);
-        Written::Done
     }
 
     fn note(&mut self, row: &'a NewRow) -> Result<Written, Error> {
@@ -337,7 +369,7 @@ impl<'a> Plan<'a> {
             (Some(_), _) if row.code.is_terminal() => return Ok(Written::Ignored),
             (None, Some(_)) => return Ok(Written::Ignored),
             // Nothing follows the end.
-            (Some(known), None) if matches!(known.standing.progress, Progress::Finished(_)) => {
+            (Some(known), None) if matches!(known.standing.progress, Progress::Finished(..)) => {
                 return Ok(Written::Ignored);
             }
             (Some(known), Some(sequence)) => {
@@ -414,10 +446,11 @@ impl Known {
 impl Progress {
     pub(crate) fn columns(&self) -> ProgressColumns<'_> {
         let state = match self {
-            Self::Finished(at) => {
+            Self::Finished(at, verdict) => {
                 return ProgressColumns {
                     state: "finished",
                     finished: Some(*at),
+                    verdict: verdict.map(Verdict::as_str),
                     ..ProgressColumns::default()
                 };
             }
@@ -431,9 +464,11 @@ impl Progress {
                 TaskState::Leaving(..) => "leaving",
                 TaskState::Doubtful(_) => "doubtful",
                 TaskState::Away(_) => "away",
+                TaskState::Spread => "spread",
             },
             runner: state.runner(),
             finished: None,
+            verdict: None,
             // Ids are below 2^63.
             node: state.node().and_then(|node| i64::try_from(node.get()).ok()),
         }
@@ -443,7 +478,7 @@ impl Progress {
     pub(crate) fn from_columns(
         state: &str,
         runner: Option<Runner>,
-        finished: Option<i64>,
+        (finished, verdict): (Option<i64>, Option<&str>),
         node: Option<i64>,
     ) -> Result<Self, Error> {
         let node = node.and_then(|id| u64::try_from(id).ok()).map(NodeId::new);
@@ -454,7 +489,10 @@ impl Progress {
             ("leaving", Some(runner), Some(node), None) => TaskState::Leaving(runner, node),
             ("doubtful", None, Some(node), None) => TaskState::Doubtful(node),
             ("away", None, Some(node), None) => TaskState::Away(node),
-            ("finished", _, _, Some(at)) => return Ok(Self::Finished(at)),
+            ("spread", None, None, None) => TaskState::Spread,
+            ("finished", _, _, Some(at)) => {
+                return Ok(Self::Finished(at, verdict.and_then(Verdict::parse)));
+            }
             (other, ..) => return Err(Error::unreadable("the state of a task", other)),
         };
         Ok(Self::Live(live))
@@ -467,6 +505,7 @@ pub(crate) struct ProgressColumns<'a> {
     pub(crate) state: &'static str,
     pub(crate) runner: Option<&'a Runner>,
     pub(crate) finished: Option<i64>,
+    pub(crate) verdict: Option<&'static str>,
     pub(crate) node: Option<i64>,
 }
 

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use gorgone_protocol::request::audit::{AuditPage, GetAudit};
 use gorgone_protocol::request::state::{GetState, StatePage};
+use gorgone_protocol::request::targets::{GetTargets, Targets};
 use gorgone_protocol::{History, Mark, NodeId, Token};
-use gorgone_routing::{StoredLease, Task, Written};
+use gorgone_routing::{EndedPart, StoredLease, Task, Written};
 use gorgone_session::StoredSession;
 use sqlx::SqlitePool;
 use tokio::sync::{mpsc, oneshot};
@@ -20,7 +21,7 @@ use crate::history::{Filter, Page};
 use crate::queue::{self, Batch, Job, Weight};
 use crate::sqlite::purge::{Chunk, Cursor};
 use crate::sqlite::write::Writer;
-use crate::sqlite::{audit, open, read, state};
+use crate::sqlite::{audit, open, read, state, targets};
 use crate::{Change, Error, OpenError, SyncMark};
 
 /// Where the database is, and its bounds.
@@ -68,6 +69,17 @@ pub enum TaskStatus {
         /// When, in seconds since 1970.
         at: i64,
     },
+}
+
+/// What is known of a token of a request to many nodes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TargetsOf {
+    /// No request with it was ever accepted, or it was purged since.
+    Unknown,
+    /// The request went to one node.
+    Single,
+    /// How far it is on each of them.
+    Many(Targets),
 }
 
 /// How much there is.
@@ -229,6 +241,22 @@ impl Store {
     /// What the database says.
     pub async fn live_tasks(&self) -> Result<Vec<Task>, Error> {
         read::live_tasks(&self.readers).await
+    }
+
+    /// Parts that have ended, of tasks to many nodes that have not.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn ended_parts(&self) -> Result<Vec<EndedPart>, Error> {
+        targets::ended_parts(&self.readers).await
+    }
+
+    /// How far a request to many nodes is on each of them: a page of these.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn targets(&self, asked: &GetTargets) -> Result<TargetsOf, Error> {
+        targets::read(&self.readers, asked).await
     }
 
     /// What is known of a token; `None` when no request with it was ever accepted, or when it

@@ -29,6 +29,7 @@ fn accept(token: &Token) -> Change {
         retries: 0,
         attempt: 0,
         state: TaskState::Queued,
+        parent: None,
     }))
 }
 

@@ -57,6 +57,9 @@ conformance! {
     rows_are_filtered_by_their_node_and_purged_with_their_origin
     a_history_begins_a_life_each_time_it_is_opened
     rows_of_another_life_are_others_even_under_the_same_ids
+    spread_is_written_whole_or_not_at_all
+    targets_tell_how_far_each_part_is
+    parts_are_kept_as_long_as_their_whole_lives
     closing_writes_what_waits
 }
 

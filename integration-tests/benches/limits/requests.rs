@@ -239,5 +239,6 @@ fn record() -> Record {
         retries: 0,
         attempt: 0,
         state: TaskState::Queued,
+        parent: None,
     })
 }

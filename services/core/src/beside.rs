@@ -4,15 +4,16 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use gorgone_protocol::request::nodes::NodeDefinition;
-use gorgone_protocol::request::{audit, cancel, log};
+use gorgone_protocol::request::{audit, cancel, log, targets};
 use gorgone_protocol::{Answer, Dialect, NodeId, Token};
 use gorgone_routing::{
-    AuditQuery, BatchId, Origin, Query, Record, StateQuery, WaiterId, WriteFailure, Written,
+    AuditQuery, BatchId, Origin, Query, Record, StateQuery, TargetsQuery, WaiterId, WriteFailure,
+    Written,
 };
 use gorgone_runtime::Health;
 use gorgone_runtime::config::Config;
 use gorgone_session::{HelloOutcome, JobId};
-use gorgone_store::{Change, Filter, Store, TaskStatus};
+use gorgone_store::{Change, Filter, Store, TargetsOf, TaskStatus};
 use serde_json::json;
 use tokio::sync::mpsc;
 
@@ -151,6 +152,22 @@ impl Beside {
             })
         };
         self.read(query.to, token, None, read);
+    }
+
+    /// Reads how far the parts of a request are.
+    pub(crate) fn read_targets(&mut self, query: TargetsQuery) {
+        let store = self.store.clone();
+        let asked = query.token.clone();
+        let read = async move {
+            let token = Some(query.token.clone());
+            Some(match store.targets(&query.targets).await {
+                Ok(TargetsOf::Many(page)) => targets::answer(token, &page),
+                Ok(TargetsOf::Single) => targets::single(token),
+                Ok(TargetsOf::Unknown) => cancel::unknown(token),
+                Err(error) => unreadable(query.token, &error),
+            })
+        };
+        self.read(query.to, asked, None, read);
     }
 
     /// Answers the cancellation of a token that is not alive.

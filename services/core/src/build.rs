@@ -35,6 +35,7 @@ impl Core {
         let restored = Restored {
             history: Some(history),
             tasks: store.live_tasks().await?,
+            ended_parts: store.ended_parts().await?,
             nodes: store.nodes().await?,
             marks: store.sync_marks().await?,
             leases: store.leases().await?,
@@ -172,6 +173,7 @@ fn settings(
         max_waiters: core.limits.max_waiters,
         max_modules: core.limits.max_modules,
         max_nodes: core.limits.max_nodes,
+        max_targets: core.limits.max_targets,
         max_node_tasks: core.limits.max_node_tasks,
         node_window: config.modules.proxy.window,
         audit: redactor(&core.audit)?,

@@ -375,7 +375,7 @@ impl Core {
         let here = match &message.target {
             Target::Here => true,
             Target::Node(id) => *id == self.node,
-            Target::Unreadable(_) => false,
+            Target::Many(_) | Target::Unreadable(_) => false,
         };
         let may = |caller: &Caller| {
             let rights = &caller.credential.rights;

@@ -53,6 +53,7 @@ impl Core {
                     self.beside.query(query, dialect);
                 }
                 Effect::ReadState(query) => self.beside.read_state(query),
+                Effect::ReadTargets(query) => self.beside.read_targets(query),
                 Effect::ReadAudit(query) => {
                     let dialect = self.dialect(&query.to);
                     self.beside.read_audit(query, dialect);

@@ -163,6 +163,10 @@ impl<'a> Watch<'a> {
             return;
         }
         let data = rows::data(row);
+        if let (Target::Many(_), Some(left)) = (&self.target, data["left"].as_u64()) {
+            self.state = State::HandedOver(Some(format!("{left} nodes to go")));
+            return;
+        }
         let to = match (data["module"].as_str(), row.node, &data["node"]) {
             (Some(module), Some(node), _) => Some(format!("running in {module} of node {node}")),
             (Some(module), None, _) => Some(format!("running in {module}")),
@@ -217,7 +221,7 @@ impl<'a> Watch<'a> {
             self.asked = Some(Instant::now());
             let door = self.door.clone();
             let question = match self.target {
-                Target::Here | Target::Unreadable(_) => Action::Information,
+                Target::Here | Target::Many(_) | Target::Unreadable(_) => Action::Information,
                 Target::Node(_) => Action::ConStatus,
             };
             let asking = async move { door.look(question).await };
@@ -244,7 +248,9 @@ impl<'a> Watch<'a> {
         if let State::InLine(why) = &mut self.state {
             *why = told.map(|told| match &self.target {
                 Target::Node(node) => behind_node(told, *node),
-                Target::Here | Target::Unreadable(_) => in_line(told, &self.action),
+                Target::Here | Target::Many(_) | Target::Unreadable(_) => {
+                    in_line(told, &self.action)
+                }
             });
         }
     }

@@ -27,7 +27,7 @@ const MAX_QUESTIONS: usize = 1024;
 struct Question {
     caller: Caller,
     action: Action,
-    node: Option<u64>,
+    target: Target,
 }
 
 type Outcome = Result<Bytes, ApiError>;
@@ -68,10 +68,7 @@ impl Reads {
         let question = Question {
             caller: caller.clone(),
             action: action.clone(),
-            node: match &target {
-                Target::Node(node) => Some(node.get()),
-                Target::Here | Target::Unreadable(_) => None,
-            },
+            target: target.clone(),
         };
         let mut outcome = match self.join(&question) {
             Joined::Shared(outcome) => outcome,

@@ -62,6 +62,8 @@ pub struct GetLog {
     pub code: Option<Code>,
     /// Rows of this token.
     pub token: Option<String>,
+    /// Rows of the parts of this token, which went to many nodes.
+    pub parent: Option<String>,
     /// Rows stored at this second or later.
     pub ctime: Option<i64>,
     /// Rows of events at this second or later.
@@ -105,6 +107,8 @@ struct GetLogBody {
     code: Option<i64>,
     #[serde(default)]
     token: Option<String>,
+    #[serde(default)]
+    parent: Option<String>,
     #[serde(default, deserialize_with = "lenient::integer")]
     ctime: Option<i64>,
     #[serde(default, deserialize_with = "lenient::integer")]
@@ -142,6 +146,7 @@ impl GetLog {
         Ok(Self {
             code: body.code.map(|number| Code::from_number(number, dialect)),
             token: body.token.filter(|token| !token.is_empty()),
+            parent: body.parent.filter(|token| !token.is_empty()),
             ctime: body.ctime,
             etime: body.etime,
             id: body.id,
@@ -158,8 +163,8 @@ impl GetLog {
         })
     }
 
-    /// Whether at least one of the seed's five filters is set, or that of the node; without one the request is
-    /// refused.
+    /// Whether at least one of the seed's five filters is set, or that of the node or of the parent;
+    /// without one the request is refused.
     #[must_use]
     pub const fn has_filter(&self) -> bool {
         self.code.is_some()
@@ -168,6 +173,7 @@ impl GetLog {
             || self.etime.is_some()
             || self.id.is_some()
             || self.node.is_some()
+            || self.parent.is_some()
     }
 
     /// Writes the body.
@@ -181,6 +187,7 @@ impl GetLog {
         };
         put("code", self.code.map(|code| code.number(dialect).into()));
         put("token", self.token.clone().map(Value::from));
+        put("parent", self.parent.clone().map(Value::from));
         put("ctime", self.ctime.map(Value::from));
         put("etime", self.etime.map(Value::from));
         put("id", self.id.map(Value::from));

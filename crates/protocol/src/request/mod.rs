@@ -19,3 +19,4 @@ pub mod pong;
 pub mod put_rows;
 pub mod ready;
 pub mod state;
+pub mod targets;

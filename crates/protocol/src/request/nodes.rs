@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Data, DataError, NodeId};
+use crate::{Data, DataError, Labels, NodeId};
 
 /// One node of REGISTERNODES. What depends on its type is kept as it came, for whoever
 /// connects to the node.
@@ -17,6 +17,9 @@ pub struct NodeDefinition {
     /// Nodes that are reached through it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<Subnode>,
+    /// By which it can be selected.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
     /// Whether it stands in the file of nodes, and goes when it does not any more. Only core says
     /// so.
     #[serde(default, skip_serializing_if = "is_false")]
@@ -43,14 +46,17 @@ pub enum NodeKind {
     PushSsh,
 }
 
-/// A node behind a node: a number, or `{"id":…,"pathscore":…}`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// A node behind a node: a number, or `{"id":…,"pathscore":…,"labels":{…}}`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(from = "SubnodeSpelling")]
 pub struct Subnode {
     /// The node.
     pub id: NodeId,
     /// Among several ways to it the one with the smallest score is taken.
     pub pathscore: i64,
+    /// By which it can be selected.
+    #[serde(skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
 }
 
 impl Subnode {
@@ -66,18 +72,25 @@ enum SubnodeSpelling {
         id: NodeId,
         #[serde(default)]
         pathscore: Option<i64>,
+        #[serde(default)]
+        labels: Labels,
     },
 }
 
 impl From<SubnodeSpelling> for Subnode {
     fn from(spelling: SubnodeSpelling) -> Self {
-        let (id, pathscore) = match spelling {
-            SubnodeSpelling::Id(id) => (id, None),
-            SubnodeSpelling::Scored { id, pathscore } => (id, pathscore),
+        let (id, pathscore, labels) = match spelling {
+            SubnodeSpelling::Id(id) => (id, None, Labels::default()),
+            SubnodeSpelling::Scored {
+                id,
+                pathscore,
+                labels,
+            } => (id, pathscore, labels),
         };
         Self {
             id,
             pathscore: pathscore.unwrap_or(Self::DEFAULT_SCORE),
+            labels,
         }
     }
 }

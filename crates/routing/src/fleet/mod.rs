@@ -8,10 +8,11 @@ mod pollers;
 mod registry;
 mod relays;
 mod rows;
+mod selected;
 mod status;
 mod targets;
 mod ways;
 
 pub(crate) use nodes::Nodes;
 pub(crate) use relays::Relays;
-pub(crate) use targets::other_node;
+pub(crate) use targets::{asking_core, other_node};

@@ -1,6 +1,7 @@
 //! The nodes that were registered, and what is known of each.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use gorgone_protocol::request::node_state::{LinkState, NodeState};
@@ -68,6 +69,11 @@ impl Nodes {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (NodeId, &Node)> {
         self.by_id.iter().map(|(id, node)| (*id, node))
+    }
+
+    /// The registered nodes with these ids.
+    pub(crate) fn registered(&self, ids: RangeInclusive<NodeId>) -> impl Iterator<Item = NodeId> {
+        self.by_id.range(ids).map(|(id, _)| *id)
     }
 
     /// The owner of every node is to be looked at.

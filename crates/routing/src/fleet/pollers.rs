@@ -5,7 +5,7 @@
 
 use gorgone_protocol::request::nodes::{NodeDefinition, NodeKind};
 use gorgone_protocol::request::ready::Ready;
-use gorgone_protocol::{Action, Data, Identity, Message, NodeId, Token};
+use gorgone_protocol::{Action, Data, Identity, Labels, Message, NodeId, Token};
 
 use crate::caller::{Caller, Credential};
 use crate::event::Origin;
@@ -94,6 +94,7 @@ impl Router {
             id,
             kind: NodeKind::Pull,
             nodes: Vec::new(),
+            labels: Labels::default(),
             by_file: false,
             rest: serde_json::Map::new(),
         };

@@ -31,11 +31,11 @@ pub(crate) enum Then {
 
 #[derive(Debug)]
 struct Relay {
-    asker: Ack,
+    /// Whom to tell, and what; nobody where only the node is to know.
+    asker: Option<(Ack, Then)>,
     node: NodeId,
     module: Identity,
     deadline: Duration,
-    then: Then,
 }
 
 /// By the token that each bears on its way, which is none of the asker's.
@@ -83,12 +83,21 @@ impl Router {
             let words = "too many questions to nodes are under way; try again later";
             return self.out.answer(asker.0, Answer::busy(Some(asker.1), words));
         }
+        self.ask_node(Some((asker, then)), (node, module), message, token);
+    }
+
+    fn ask_node(
+        &mut self,
+        asker: Option<(Ack, Then)>,
+        (node, module): (NodeId, Identity),
+        message: Message,
+        token: Token,
+    ) {
         let relay = Relay {
             asker,
             node,
             module: module.clone(),
             deadline: self.now.monotonic + PATIENCE,
-            then,
         };
         self.relays.add(token.clone(), relay);
         self.out.push(Effect::Deliver {
@@ -112,13 +121,19 @@ impl Router {
         subject: Token,
         fresh: Token,
     ) {
-        let message = Message {
-            action: Action::Cancel,
-            token: None,
-            target: Target::Node(node),
-            data: Data::from_value(&Cancel { token: subject }),
+        let then = Then::Answer(AnswerName::Ack);
+        self.relay(asker, node, cancel(node, subject), (fresh, then));
+    }
+
+    /// The same, and nobody waits for the answer. False where the node cannot be asked.
+    pub(crate) fn tell_node(&mut self, node: NodeId, subject: &Token, fresh: Token) -> bool {
+        let way = self.way_to(node);
+        let Some(module) = way.filter(|_| self.relays.len() < self.settings.max_relays) else {
+            return false;
         };
-        self.relay(asker, node, message, (fresh, Then::Answer(AnswerName::Ack)));
+        let message = cancel(node, subject.clone());
+        self.ask_node(None, (node, module), message, fresh);
+        true
     }
 
     /// Who has the connection to a node, if it is up.
@@ -162,8 +177,10 @@ impl Router {
         let Some(relay) = self.relays.remove(token) else {
             return;
         };
-        let (to, token) = relay.asker;
-        match relay.then {
+        let Some(((to, token), then)) = relay.asker else {
+            return;
+        };
+        match then {
             Then::Read(filter) if answer.status == Status::Ok => {
                 self.read_log(to, token, *filter);
             }
@@ -191,8 +208,10 @@ impl Router {
         let Some(relay) = self.relays.remove(token) else {
             return false;
         };
-        let words = self.why_unreachable(relay.node);
-        self.unreachable(relay.asker, &words);
+        if let Some((asker, _)) = relay.asker {
+            let words = self.why_unreachable(relay.node);
+            self.unreachable(asker, &words);
+        }
         true
     }
 
@@ -201,16 +220,27 @@ impl Router {
         while let Some((deadline, token)) = self.relays.by_deadline.first().cloned()
             && deadline <= now
         {
-            if let Some(relay) = self.relays.remove(&token) {
+            if let Some(relay) = self.relays.remove(&token)
+                && let Some(((to, token), _)) = relay.asker
+            {
                 let words = format!(
                     "node {} did not answer within {} s",
                     relay.node,
                     PATIENCE.as_secs()
                 );
                 let data = json!({ "message": words, "error": "timeout" });
-                let (to, token) = relay.asker;
                 self.out.answer(to, Answer::refused_with(Some(token), data));
             }
         }
+    }
+}
+
+/// The wish that a node should end a request that it has.
+fn cancel(node: NodeId, subject: Token) -> Message {
+    Message {
+        action: Action::Cancel,
+        token: None,
+        target: Target::Node(node),
+        data: Data::from_value(&Cancel { token: subject }),
     }
 }

@@ -1,9 +1,7 @@
 //! Rows of other nodes' histories come home.
 
-use std::collections::BTreeMap;
-
 use gorgone_protocol::request::put_rows::{Begun, PutRows};
-use gorgone_protocol::{Answer, Data, Life, Mark, NodeId, Reason, Token};
+use gorgone_protocol::{Answer, Data, Life, Mark, NodeId, Reason, Token, Verdict};
 use serde_json::json;
 
 use crate::event::{Effect, Origin};
@@ -39,18 +37,11 @@ impl Router {
         }
         // A node that also fetches ours does not bring them back.
         put.rows.retain(|row| row.node != Some(self.settings.node));
-        let ends = put
-            .rows
-            .iter()
-            .filter(|row| row.code.is_terminal())
-            .map(|row| (row.token.clone(), Reason::of_row(row.code, &row.data)))
-            .collect();
         let after = After::Fetched {
             node,
             life: put.life,
             upto: put.upto,
             tokens: put.rows.iter().map(|row| row.token.clone()).collect(),
-            ends,
             ack: (from, token),
         };
         let fetched = Fetched {
@@ -138,7 +129,7 @@ impl Router {
     pub(crate) fn fetched(
         &mut self,
         (node, life, upto): (NodeId, Option<Life>, i64),
-        (tokens, ends): (Vec<String>, &BTreeMap<String, Option<Reason>>),
+        tokens: Vec<String>,
         ack: Ack,
         written: &Written,
     ) {
@@ -157,8 +148,8 @@ impl Router {
             }
         };
         self.nodes.mark_mut(node).stored(life, upto);
-        for token in ended {
-            self.ended_at_node(token, ends.get(token.as_str()).copied().flatten());
+        for (token, verdict) in ended {
+            self.ended_at_node(token, *verdict);
         }
         for token in &tokens {
             self.waiters.row_arrived(token, &mut self.out);
@@ -171,14 +162,15 @@ impl Router {
         self.out.answer(ack.0, answer);
     }
 
-    fn ended_at_node(&mut self, token: &Token, reason: Option<Reason>) {
+    fn ended_at_node(&mut self, token: &Token, verdict: Verdict) {
         let Some(entry) = self.ledger.remove(token) else {
             return;
         };
-        self.count_end(&entry, reason);
+        self.count_end(&entry, verdict.reason());
         if let Some(runner) = entry.runner() {
             self.free(runner, token);
         }
+        self.part_ended(&entry.task, verdict);
         self.waiters.token_ended(token.as_str(), &mut self.out);
     }
 }

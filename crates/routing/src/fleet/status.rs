@@ -74,6 +74,7 @@ impl Router {
             "since": link.map_or(0, |link| link.since),
             "error": error,
             "hostname": link.and_then(|link| link.hostname.clone()),
+            "labels": node.definition.labels,
             "dedups": link.and_then(|link| link.dedups),
             "proxy": node.owner.as_ref().map(|owner| &owner.instance),
             "waiting": depth.waiting,

@@ -34,9 +34,11 @@ impl Router {
             Action::GetThumbprint => AnswerName::GetThumbprint,
             Action::Information => AnswerName::Information,
             Action::Ping => AnswerName::Pong,
-            Action::RegisterNodes | Action::UnregisterNodes | Action::Cancel | Action::GetAudit => {
-                AnswerName::Ack
-            }
+            Action::RegisterNodes
+            | Action::UnregisterNodes
+            | Action::Cancel
+            | Action::GetAudit
+            | Action::Targets => AnswerName::Ack,
             Action::GetLog => {
                 return self.get_log_of_node(via, (from, dialect), message, (token, fresh));
             }
@@ -106,7 +108,7 @@ impl Router {
 }
 
 /// The node whose proxy asks, where it is one.
-fn asking_core(from: &Origin) -> Option<NodeId> {
+pub(crate) fn asking_core(from: &Origin) -> Option<NodeId> {
     match from {
         Origin::Client(identity) | Origin::Module(identity) => asking_core_of(identity),
     }
@@ -125,6 +127,6 @@ fn asking_core_of(identity: &Identity) -> Option<NodeId> {
 pub(crate) fn other_node(target: &Target, own: NodeId) -> Option<NodeId> {
     match target {
         Target::Node(id) if *id != own => Some(*id),
-        Target::Here | Target::Node(_) | Target::Unreadable(_) => None,
+        Target::Here | Target::Node(_) | Target::Many(_) | Target::Unreadable(_) => None,
     }
 }

@@ -1,6 +1,7 @@
 //! By which nodes the nodes behind them are reached.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use gorgone_protocol::NodeId;
 use gorgone_protocol::request::nodes::Subnode;
@@ -49,6 +50,13 @@ impl Ways {
         for (id, score) in now {
             self.by_target.insert((*id, via, true), *score);
         }
+    }
+
+    /// Nodes with these ids that there is a way to.
+    pub(crate) fn targets(&self, ids: RangeInclusive<NodeId>) -> impl Iterator<Item = NodeId> {
+        let first = (*ids.start(), NodeId::new(0), false);
+        let reached = self.by_target.range(first..).map(|((id, ..), _)| *id);
+        reached.take_while(move |id| ids.contains(id))
     }
 
     /// All ways to a node.

@@ -11,7 +11,7 @@ use gorgone_protocol::{
     Action, Answer, AnswerName, Code, Data, Dialect, Headers, Identity, Message, Moment, Target,
     Token,
 };
-use gorgone_protocol::{NodeId, Status};
+use gorgone_protocol::{NodeId, Status, Verdict};
 use gorgone_routing::{
     BatchId, Caller, Effect, Event, Origin, Query, Record, Restored, Router, Settings,
     WriteFailure, Written,
@@ -103,6 +103,17 @@ impl Desk {
             token: Some(token(own)),
             target: Target::Node(NodeId::new(target)),
             data: Data::empty(),
+        };
+        self.says(Origin::Client(Identity::new(name.as_bytes())), message);
+    }
+
+    /// A request of a client to the nodes that a selection means.
+    pub fn client_to_many(&mut self, name: &str, selection: &str, own: &str, data: &str) {
+        let message = Message {
+            action: Action::Command,
+            token: Some(token(own)),
+            target: Target::parse(selection),
+            data: Data::parse(data).unwrap(),
         };
         self.says(Origin::Client(Identity::new(name.as_bytes())), message);
     }
@@ -199,7 +210,7 @@ impl Desk {
                     .rows
                     .iter()
                     .filter(|row| row.code.is_terminal())
-                    .map(|row| token(&row.token))
+                    .map(|row| (token(&row.token), Verdict::of(row.code, &row.data)))
                     .collect(),
             },
             _ => Written::Done,

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use gorgone_protocol::{Headers, Message, NodeId};
-use gorgone_routing::Row;
+use gorgone_protocol::{Code, Headers, Message, NodeId};
+use gorgone_routing::{Row, TaskState};
+use serde_json::{Value, json};
 
 use super::World;
 use super::store::reason;
@@ -13,6 +14,8 @@ use super::store::reason;
 #[derive(Default)]
 pub struct Summary {
     pub accepted: u64,
+    /// Of these, how many went to several nodes.
+    pub spread: u64,
     pub refused: u64,
     pub ends: BTreeMap<String, u64>,
     pub starts: u64,
@@ -26,6 +29,7 @@ pub struct Summary {
 impl Summary {
     pub fn add(&mut self, other: Self) {
         self.accepted += other.accepted;
+        self.spread += other.spread;
         self.refused += other.refused;
         self.starts += other.starts;
         self.rows_home += other.rows_home;
@@ -43,9 +47,10 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} tokens accepted for nodes, {} refused; ends: {:?}; {} starts, {} rows came home; \
+            "{} tokens accepted for nodes, {} of them for several, {} refused; ends: {:?}; {} starts, {} rows came home; \
              {} kills of cores, {} of proxies, {} links cut, {} nodes with an empty database or an older copy",
             self.accepted,
+            self.spread,
             self.refused,
             self.ends,
             self.starts,
@@ -195,11 +200,16 @@ impl World {
                     broken.push(format!("a row of {token} follows its end: {}", row.data));
                 }
                 let reason = reason(end);
+                if let Some(lie) = self.lie_of_whole(token, end) {
+                    broken.push(lie);
+                }
                 let starts = self.starts.get(token).copied().unwrap_or(0);
                 if let Some(lie) = self.lie(token, end, &reason, starts) {
                     broken.push(lie);
                 }
                 self.summary.accepted += 1;
+                let spread = core.store.tasks[token].task.state == TaskState::Spread;
+                self.summary.spread += u64::from(spread);
                 *self.summary.ends.entry(reason).or_default() += 1;
             }
         }
@@ -213,10 +223,19 @@ impl World {
         if unbegun && starts > 0 {
             return Some(format!("{token} was started and ended {}", end.data));
         }
-        if matches!(reason, "OK" | "failed") && starts == 0 {
+        let central = &self.cores[0].store.tasks;
+        let whole = central[token].task.state == TaskState::Spread;
+        if whole && starts > 0 {
+            return Some(format!(
+                "{token} is for several nodes and was started itself"
+            ));
+        }
+        if matches!(reason, "OK" | "failed") && starts == 0 && !whole {
             return Some(format!("{token} ended {reason} and was never started"));
         }
-        let ask = self.asks.iter().find(|ask| ask.token.as_str() == token)?;
+        let of = token.split('@').next().unwrap_or(token);
+        let ask = self.asks.iter().find(|ask| ask.token.as_str() == of)?;
+        let target = central[token].task.target.to_string();
         if reason == "rejected" {
             return Some(format!("{token} was refused by a node: {}", end.data));
         }
@@ -224,7 +243,7 @@ impl World {
             let excused = if end.data.contains("time to live") {
                 ask.ttl.is_some()
             } else if end.data.contains("would not recognise") {
-                self.old && ask.target == 3
+                self.old && target == "3"
             } else if end.data.contains("has lost its history") {
                 self.summary.reinstalled > 0
             } else {
@@ -238,6 +257,50 @@ impl World {
             }
         }
         None
+    }
+
+    /// What is not true about the end of a request to several nodes: it ends after all its parts,
+    /// and says how they ended.
+    fn lie_of_whole(&self, token: &str, end: &Row) -> Option<String> {
+        let store = &self.cores[0].store;
+        if let Some(parent) = &store.tasks[token].task.parent
+            && !store.tasks.contains_key(parent.as_str())
+        {
+            return Some(format!("{token} is a part of nothing"));
+        }
+        if store.tasks[token].task.state != TaskState::Spread {
+            return None;
+        }
+        let parts = store.tasks.values();
+        let parts: Vec<_> = parts
+            .filter(|stored| {
+                stored
+                    .task
+                    .parent
+                    .as_ref()
+                    .is_some_and(|of| of.as_str() == token)
+            })
+            .collect();
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for part in &parts {
+            let own = store.terminal(part.task.token.as_str()).next()?;
+            if own.id > end.id {
+                return Some(format!("{token} ended before {}", part.task.token));
+            }
+            *counts.entry(part.verdict?.as_str()).or_default() += 1;
+        }
+        let said: Value = serde_json::from_str(&end.data).unwrap_or_default();
+        let mut rows = store.rows.iter();
+        let Some(first) = rows.find(|row| row.token == token && is_listing(row)) else {
+            return Some(format!("{token} has no row that lists its nodes"));
+        };
+        let listed: Value = serde_json::from_str(&first.data).unwrap_or_default();
+        let well = !parts.is_empty()
+            && said["counts"] == json!(counts)
+            && said["total"] == json!(parts.len())
+            && listed["total"] == json!(parts.len())
+            && (end.code == Code::Ok) == counts.keys().all(|word| *word == "ok");
+        (!well).then(|| format!("{token} says {} of {counts:?}", end.data))
     }
 
     /// Every row of a node is on the node that it belongs to, once.
@@ -280,5 +343,10 @@ impl World {
 }
 
 fn is_refusal(row: &Row) -> bool {
-    row.node.is_none() && row.data.contains("no route to node")
+    row.node.is_none()
+        && (row.data.contains("no route to node") || row.data.contains("selects no node"))
+}
+
+fn is_listing(row: &Row) -> bool {
+    row.data.contains("accepted for")
 }

@@ -280,7 +280,7 @@ impl World {
             Message {
                 action: Action::Command,
                 token: Some(ask.token.clone()),
-                target: Target::Node(NodeId::new(ask.target)),
+                target: Target::parse(&ask.target),
                 data: Data::from_value(&data),
             }
         };
@@ -312,13 +312,13 @@ impl World {
     pub(super) fn new_ask(
         &mut self,
         token: Token,
-        target: u64,
+        target: &str,
         ttl: Option<u64>,
         cancel: bool,
     ) -> usize {
         self.asks.push(super::Ask {
             token,
-            target,
+            target: target.to_owned(),
             ttl,
             cancel,
             reached: None,

@@ -43,7 +43,9 @@ impl World {
         let registers = self.rng.percent(50);
         let behind = if registers { r#","nodes":[4]"# } else { "" };
         for (core, id, behind) in [(0, 2, behind), (0, 3, ""), (1, 4, "")] {
-            let definition = format!(r#"{{"id":{id},"type":"push_zmq"{behind}}}"#);
+            let labels = format!(r#"{{"own":"n{id}","site":"paris"}}"#);
+            let definition =
+                format!(r#"{{"id":{id},"type":"push_zmq","labels":{labels}{behind}}}"#);
             let nodes = &mut self.cores[core].store.nodes;
             nodes.insert(NodeId::new(id), definition);
         }
@@ -55,7 +57,8 @@ impl World {
         }
         for number in 0..self.rng.between(10, 35) {
             let token = Token::parse(&format!("t{number}")).expect("is a token");
-            let target = self.rng.between(2, 4);
+            let target = self.invent_target();
+            let target = target.as_str();
             let ttl = self.rng.percent(15).then(|| self.rng.between(1, 8));
             let ask = self.new_ask(token.clone(), target, ttl, false);
             let at = self.rng.between(0, ACTIVE_MS - 1000);
@@ -83,6 +86,26 @@ impl World {
         }
         self.at(ACTIVE_MS, Ev::Heal);
         self.at(ACTIVE_MS + 8000, Ev::Rest);
+    }
+
+    /// One node, or a selection: some of these select nothing while the way to node 4 is not
+    /// learnt, and are refused then.
+    fn invent_target(&mut self) -> String {
+        if self.rng.percent(80) {
+            return self.rng.between(2, 4).to_string();
+        }
+        let selections = [
+            "2,3",
+            "1,2",
+            "2,4",
+            "1-4",
+            "4-9",
+            "*",
+            "site=paris",
+            "own=n3",
+            "own!=n2",
+        ];
+        selections[self.rng.index(selections.len())].to_owned()
     }
 
     fn invent_fault(&mut self) -> Fault {

@@ -110,7 +110,8 @@ impl Ord for Due {
 /// One request of a client of the central.
 pub struct Ask {
     pub token: Token,
-    pub target: u64,
+    /// Of one node or of several, as it is written.
+    pub target: String,
     pub ttl: Option<u64>,
     pub cancel: bool,
     pub reached: Option<u64>,

@@ -367,6 +367,7 @@ impl World {
             | Effect::ReadAudit(_)
             | Effect::NewRows
             | Effect::Log(_)
+            | Effect::ReadTargets(_)
             | Effect::FileOfNodesRefused(_) => {}
         }
     }

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use gorgone_protocol::request::audit::Outcome;
 use gorgone_protocol::request::log::{GetLog, Row};
-use gorgone_protocol::{Code, History, Life, Mark, NodeId, Token};
+use gorgone_protocol::{Code, History, Life, Mark, NodeId, Target, Token, Verdict};
 use gorgone_routing::{
-    BatchId, Fetched, NewAudit, NewRow, NodeBegan, Record, Restored, Task, Written,
+    BatchId, EndedPart, Fetched, NewAudit, NewRow, NodeBegan, Record, Restored, Task, Written,
 };
 
 #[derive(Clone)]
@@ -16,6 +16,7 @@ pub struct Stored {
     /// As it was accepted.
     pub retries: u32,
     pub finished: bool,
+    pub verdict: Option<Verdict>,
     pub order: usize,
     counted: HashMap<u32, u64>,
 }
@@ -59,16 +60,23 @@ impl Store {
                         && old.task.target == task.target;
                     return Written::Duplicate { same };
                 }
-                let stored = Stored {
-                    retries: task.retries,
-                    finished: false,
-                    order: self.tasks.len(),
-                    counted: HashMap::new(),
-                    task,
-                };
-                self.tasks
-                    .insert(stored.task.token.as_str().to_owned(), stored);
+                self.accept(task);
                 Written::Done
+            }
+            Record::Spread(spread) => {
+                if let Some(old) = self.tasks.get(spread.whole.token.as_str()) {
+                    let same = old.task.action == spread.whole.action
+                        && old.task.data == spread.whole.data
+                        && old.task.target == spread.whole.target;
+                    return Written::Duplicate { same };
+                }
+                let mut parts = spread.parts.iter();
+                if parts.any(|part| self.tasks.contains_key(part.token.as_str())) {
+                    return Written::Duplicate { same: false };
+                }
+                self.accept(spread.whole);
+                spread.parts.into_iter().for_each(|part| self.accept(part));
+                self.push(spread.row)
             }
             Record::Advance {
                 token,
@@ -90,6 +98,7 @@ impl Store {
             Record::Finish(row) => match self.tasks.get_mut(&row.token) {
                 Some(stored) if !stored.finished => {
                     stored.finished = true;
+                    stored.verdict = Some(Verdict::of(row.code, &row.data));
                     self.push(row)
                 }
                 _ => Written::Ignored,
@@ -116,6 +125,19 @@ impl Store {
         }
     }
 
+    fn accept(&mut self, task: Task) {
+        let stored = Stored {
+            retries: task.retries,
+            finished: false,
+            verdict: None,
+            order: self.tasks.len(),
+            counted: HashMap::new(),
+            task,
+        };
+        self.tasks
+            .insert(stored.task.token.as_str().to_owned(), stored);
+    }
+
     fn fetched(&mut self, page: Fetched) -> Written {
         let mark = self.marks.entry(page.node).or_default();
         if (mark.id, mark.life) != (page.after, page.known) {
@@ -134,8 +156,10 @@ impl Store {
                     row.data = page.late(&row);
                     row.code = Code::Proceed;
                 } else {
+                    let verdict = Verdict::of(row.code, &row.data);
                     stored.finished = true;
-                    ended.push(stored.task.token.clone());
+                    stored.verdict = Some(verdict);
+                    ended.push((stored.task.token.clone(), verdict));
                 }
             }
             self.origins.push(origin);
@@ -212,11 +236,30 @@ impl Store {
         live.sort_by_key(|stored| stored.order);
         Restored {
             tasks: live.into_iter().map(|stored| stored.task.clone()).collect(),
+            ended_parts: self.ended_parts(),
             nodes: self.nodes.values().cloned().collect(),
             marks: self.marks.clone().into_iter().collect(),
             history: self.history(),
             ..Restored::default()
         }
+    }
+
+    /// Parts that have ended, of tasks that have not.
+    fn ended_parts(&self) -> Vec<EndedPart> {
+        let ended = self.tasks.values().filter(|stored| stored.finished);
+        let ended = ended.filter_map(|stored| {
+            let parent = stored.task.parent.clone()?;
+            let Target::Node(node) = stored.task.target else {
+                return None;
+            };
+            let verdict = stored.verdict?;
+            (!self.finished(parent.as_str())).then_some(EndedPart {
+                parent,
+                node,
+                verdict,
+            })
+        });
+        ended.collect()
     }
 
     /// How often the audit says that a token was accepted.

@@ -106,6 +106,8 @@ pub struct Limits {
     pub module_grace: Duration,
     /// Nodes that may be registered.
     pub max_nodes: usize,
+    /// Nodes that one request may go to.
+    pub max_targets: usize,
     /// Requests that may wait for one node.
     pub max_node_tasks: usize,
     /// Messages that wait for one peer that does not read.
@@ -215,6 +217,7 @@ fn limits(section: &Section<'_>) -> Limits {
         max_modules: section.count("max_modules", 1000, 1..=65_536),
         module_grace: section.seconds("module_grace", 10, 1..=3600),
         max_nodes: section.count("max_nodes", 100_000, 1..=1_000_000),
+        max_targets: section.count("max_targets", 10_000, 1..=1_000_000),
         max_node_tasks: section.count("max_node_tasks", 10_000, 1..=1_000_000),
         peer_queue: section.count("peer_queue", 1000, 1..=1_000_000),
         handshake_rate: u32::try_from(section.number("handshake_rate", 200, 1..=100_000))

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use gorgone_protocol::NodeId;
 use gorgone_protocol::request::nodes::{NodeDefinition, NodeKind};
+use gorgone_protocol::{Labels, NodeId};
 use serde_json::{Map, Value};
 
 use super::Checks;
@@ -167,6 +167,41 @@ impl Reading<'_> {
         nodes
     }
 
+    /// Labels of a node: each wrong one is told with its own place.
+    fn labels(&mut self, path: &str, node: &Node) {
+        let path = format!("{path}.labels");
+        let Yaml::Map(entries) = &node.value else {
+            let words = "must be a mapping, such as { site: paris, role: db }";
+            return self.problem(at(node), &path, words);
+        };
+        for (key, value) in entries {
+            let place = at(value);
+            let name = format!("{path}.{key}");
+            match text(&value.value) {
+                None => {
+                    let words = "must be a text; write \"\" for a label without a value";
+                    self.problem(place, &name, words);
+                }
+                Some(value) => {
+                    if let Err(error) = Labels::parse([(key.as_str(), value)]) {
+                        self.problem(place, &name, error.to_string());
+                    }
+                }
+            }
+        }
+    }
+
+    fn labels_behind(&mut self, path: &str, behind: &[Node]) {
+        for (index, node) in behind.iter().enumerate() {
+            if let Yaml::Map(entries) = &node.value {
+                let labels = entries.iter().find(|(key, _)| key == "labels");
+                if let Some((_, labels)) = labels {
+                    self.labels(&format!("{path}.nodes[{index}]"), labels);
+                }
+            }
+        }
+    }
+
     fn node(&mut self, path: &str, item: Node) -> Option<NodeDefinition> {
         let place = at(&item);
         let Yaml::Map(entries) = item.value else {
@@ -178,6 +213,11 @@ impl Reading<'_> {
         let mut values = Map::new();
         for (key, node) in entries {
             places.insert(key.clone(), at(&node));
+            match (key.as_str(), &node.value) {
+                ("labels", _) => self.labels(path, &node),
+                ("nodes", Yaml::List(behind)) => self.labels_behind(path, behind),
+                _ => {}
+            }
             values.insert(key, json(node));
         }
         let of = |key: &str| places.get(key).copied().unwrap_or(place);
@@ -211,11 +251,20 @@ impl Reading<'_> {
             Ok(node) => Some(node),
             // What is left has a form of its own: the nodes behind it.
             Err(error) => {
-                let words = format!("must be a list of ids, or of id and pathscore: {error}");
+                let words =
+                    format!("must be a list of ids, or of id, pathscore and labels: {error}");
                 self.problem(of("nodes"), &key("nodes"), words);
                 None
             }
         }
+    }
+}
+
+/// The text of a label's value; none where it is a list or a mapping.
+fn text(value: &Yaml) -> Option<&str> {
+    match value {
+        Yaml::Scalar(text) | Yaml::Plain(text) => Some(text),
+        Yaml::Null | Yaml::List(_) | Yaml::Map(_) => None,
     }
 }
 

@@ -6,7 +6,7 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use gorgone_protocol::{Action, Target, near_miss};
+use gorgone_protocol::{Action, Selection, Target, near_miss};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
@@ -112,9 +112,10 @@ fn action(text: &str) -> Result<Action, &'static str> {
 
 fn target(text: &str) -> Result<Target, String> {
     match Target::parse(text) {
-        Target::Unreadable(text) => Err(format!(
-            "'{text}' is no id of a node; leave it out for the node itself"
-        )),
+        Target::Unreadable(text) => Err(match Selection::parse(&text) {
+            Err(error) => format!("{error}; leave it out for the node itself"),
+            Ok(_) => format!("'{text}' cannot be read"),
+        }),
         target => Ok(target),
     }
 }

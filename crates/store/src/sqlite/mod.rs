@@ -7,4 +7,5 @@ pub(crate) mod open;
 pub(crate) mod purge;
 pub(crate) mod read;
 pub(crate) mod state;
+pub(crate) mod targets;
 pub(crate) mod write;

@@ -30,6 +30,10 @@ const MIGRATIONS: &[(&str, &str)] = &[
         include_str!("../../../../schema/sqlite/0004_fleet.sql"),
     ),
     (
+        "targets",
+        include_str!("../../../../schema/sqlite/0005_targets.sql"),
+    ),
+    (
         "lives",
         include_str!("../../../../schema/sqlite/0006_lives.sql"),
     ),

@@ -47,9 +47,10 @@ impl Cursor {
 /// A small part of a purge.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Chunk {
-    /// Rows of the history behind `from` up to `to`, without those of living tasks.
+    /// Rows of the history behind `from` up to `to`, without those of living tasks and of parts of
+    /// these.
     Rows { from: Cursor, to: Cursor },
-    /// Some tasks that ended before this second.
+    /// Some tasks that ended before this second, without parts of living ones.
     Tasks { before: i64 },
     /// Some sessions that were silent since this second.
     Sessions { before: i64 },
@@ -71,7 +72,9 @@ impl Chunk {
                         "DELETE FROM gorgone_history \
                      WHERE (ctime, id) > (?1, ?2) AND (ctime, id) <= (?3, ?4) \
                      AND NOT EXISTS (SELECT 1 FROM gorgone_task t \
-                     WHERE t.token = gorgone_history.token AND t.finished IS NULL)",
+                     WHERE t.token = gorgone_history.token AND (t.finished IS NULL \
+                     OR EXISTS (SELECT 1 FROM gorgone_task whole \
+                     WHERE whole.token = t.parent AND whole.finished IS NULL)))",
                     )
                     .bind(from.ctime)
                     .bind(from.id)
@@ -83,7 +86,9 @@ impl Chunk {
                 Self::Tasks { before } => {
                     sqlx::query(
                         "DELETE FROM gorgone_task WHERE id IN \
-                     (SELECT id FROM gorgone_task WHERE finished < ?1 LIMIT ?2)",
+                     (SELECT id FROM gorgone_task t WHERE finished < ?1 \
+                     AND NOT EXISTS (SELECT 1 FROM gorgone_task whole \
+                     WHERE whole.token = t.parent AND whole.finished IS NULL) LIMIT ?2)",
                     )
                     .bind(before)
                     .bind(CHUNK)

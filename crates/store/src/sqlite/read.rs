@@ -82,7 +82,7 @@ pub(crate) async fn history(pool: &SqlitePool, filter: &Filter) -> Result<Page, 
 /// while they are few; else by walking along the ids, since sorting them all would cost more.
 /// SQLite has no statistics to know which.
 async fn choose_index(pool: &SqlitePool, filter: &Filter) -> Result<&'static str, Error> {
-    if filter.token.is_some() || filter.code.is_some() {
+    if filter.token.is_some() || filter.parent.is_some() || filter.code.is_some() {
         return Ok("");
     }
     let by_ctime = filter.ctime_from.is_some() || filter.ctime_until.is_some();
@@ -119,39 +119,44 @@ fn history_query(filter: &Filter, index: &str) -> Result<(String, SqliteArgument
     let mut indexed = false;
     let mut condition = |column: &'static str, with: &'static str, indexed: &mut bool| {
         let plus = if *indexed { "+" } else { "" };
-        conditions.push(format!("{plus}{column} {with} ?"));
+        conditions.push(format!("{plus}{column} {with}"));
         *indexed = true;
     };
     if let Some(token) = &filter.token {
-        condition("token", "=", &mut indexed);
+        condition("token", "= ?", &mut indexed);
         arguments.add(token.as_str()).ok();
     }
+    if let Some(parent) = &filter.parent {
+        let parts = "IN (SELECT token FROM gorgone_task WHERE parent = ?)";
+        condition("token", parts, &mut indexed);
+        arguments.add(parent.as_str()).ok();
+    }
     if let Some(code) = filter.code {
-        condition("code", "=", &mut indexed);
+        condition("code", "= ?", &mut indexed);
         arguments.add(code_column(code)).ok();
     }
     if let Some(id) = filter.id_after {
         // Also the second part of every index.
-        condition("id", ">", &mut false);
+        condition("id", "> ?", &mut false);
         arguments.add(id).ok();
     }
     if let Some(id) = filter.id_before {
-        condition("id", "<", &mut false);
+        condition("id", "< ?", &mut false);
         arguments.add(id).ok();
     }
     // Both ends of the time are one range of its index.
     let mut of_range = indexed;
     if let Some(ctime) = filter.ctime_from {
-        condition("ctime", ">=", &mut of_range);
+        condition("ctime", ">= ?", &mut of_range);
         arguments.add(ctime).ok();
     }
     if let Some(ctime) = filter.ctime_until {
-        condition("ctime", "<=", &mut indexed);
+        condition("ctime", "<= ?", &mut indexed);
         arguments.add(ctime).ok();
     }
     indexed |= of_range;
     if let Some(etime) = filter.etime_from {
-        condition("etime", ">=", &mut indexed);
+        condition("etime", ">= ?", &mut indexed);
         arguments.add(etime).ok();
     }
     match filter.rows_of {
@@ -190,9 +195,11 @@ fn history_query(filter: &Filter, index: &str) -> Result<(String, SqliteArgument
     Ok((sql, arguments))
 }
 
-const TASK_COLUMNS: &str = "SELECT id, token, action, target, data, origin, accepted_ms, \
+/// The data of a part stands with the whole, which lives as long as its parts do.
+const TASK_COLUMNS: &str = "SELECT id, token, action, target, coalesce(data, (SELECT whole.data \
+     FROM gorgone_task whole WHERE whole.token = task.parent)), origin, accepted_ms, \
      expires_ms, state, runner, runner_epoch, attempt, retries, counted, finished, \
-     node FROM gorgone_task";
+     node, verdict, parent FROM gorgone_task task";
 
 pub(crate) async fn live_tasks(pool: &SqlitePool) -> Result<Vec<Task>, Error> {
     let mut tasks = Vec::new();
@@ -229,11 +236,12 @@ pub(crate) async fn task(pool: &SqlitePool, token: &str) -> Result<Option<TaskSt
 
 fn task_from_row(row: &SqliteRow, standing: Standing) -> Result<TaskStatus, Error> {
     let state = match standing.progress {
-        Progress::Finished(at) => return Ok(TaskStatus::Finished { at }),
+        Progress::Finished(at, _) => return Ok(TaskStatus::Finished { at }),
         Progress::Live(state) => state,
     };
     let token: &str = row.try_get(1)?;
     let data: Option<&str> = row.try_get(4)?;
+    let parent: Option<&str> = row.try_get(17)?;
     Ok(TaskStatus::Live(Box::new(Task {
         token: Token::parse(token).map_err(|_| Error::unreadable("the token", token))?,
         action: Action::parse(row.try_get(2)?),
@@ -246,6 +254,7 @@ fn task_from_row(row: &SqliteRow, standing: Standing) -> Result<TaskStatus, Erro
         retries: standing.retries,
         attempt: standing.attempt,
         state,
+        parent: parent.and_then(|parent| Token::parse(parent).ok()),
     })))
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use gorgone_protocol::History;
+use gorgone_protocol::{Data, History, Token};
 use gorgone_routing::{Runner, Written};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqliteConnection};
@@ -45,22 +45,22 @@ impl Statements {
         Self {
             tasks: Bucket::new(
                 "SELECT token, id, digest, state, runner, runner_epoch, attempt, retries, \
-                 counted, finished, node FROM gorgone_task WHERE token IN (",
+                 counted, finished, node, verdict FROM gorgone_task WHERE token IN (",
                 "?",
                 ")",
             ),
             insert_tasks: insert(
                 "INSERT INTO gorgone_task (token, digest, action, target, data, origin, \
                  accepted_ms, expires_ms, state, runner, runner_epoch, attempt, retries, \
-                 counted, finished, node)",
-                16,
+                 counted, finished, node, parent, verdict)",
+                18,
             ),
             update_tasks: Bucket::new(
                 "UPDATE gorgone_task SET state = v.column2, runner = v.column3, \
                  runner_epoch = v.column4, attempt = v.column5, retries = v.column6, \
                  counted = v.column7, finished = v.column8, node = v.column9, \
-                 data = CASE WHEN v.column8 IS NULL THEN data END FROM (VALUES ",
-                "(?,?,?,?,?,?,?,?,?)",
+                 verdict = v.column10, data = CASE WHEN v.column8 IS NULL THEN data END FROM (VALUES ",
+                "(?,?,?,?,?,?,?,?,?,?)",
                 ") AS v WHERE gorgone_task.id = v.column1",
             ),
             insert_rows: insert(
@@ -267,7 +267,7 @@ fn known_from_row(row: &SqliteRow) -> Result<Known, Error> {
     })
 }
 
-/// Reads `state, runner, runner_epoch, attempt, retries, counted, finished, node`, which stand
+/// Reads `state, runner, runner_epoch, attempt, retries, counted, finished, node, verdict`, which stand
 /// from the column `at` on.
 pub(crate) fn standing_from_row(row: &SqliteRow, at: usize) -> Result<Standing, Error> {
     let instance: Option<String> = row.try_get(at + 1)?;
@@ -279,7 +279,7 @@ pub(crate) fn standing_from_row(row: &SqliteRow, at: usize) -> Result<Standing, 
         progress: Progress::from_columns(
             row.try_get(at)?,
             runner,
-            row.try_get(at + 6)?,
+            (row.try_get(at + 6)?, row.try_get(at + 8)?),
             row.try_get(at + 7)?,
         )?,
         attempt: row.try_get(at + 3)?,
@@ -306,12 +306,15 @@ async fn write_tasks(
             };
             let standing = &known.standing;
             let columns = standing.progress.columns();
+            // Parts have that of the whole; what has ended needs none.
+            let own = task.parent.is_none() && columns.finished.is_none();
+            let data = own.then_some(&task.data);
             query = query
                 .bind(task.token.as_str())
                 .bind(known.digest.as_slice())
                 .bind(task.action.name())
                 .bind(task.target.to_string())
-                .bind(columns.finished.is_none().then(|| task.data.as_str()))
+                .bind(data.map(Data::as_str))
                 .bind(&task.origin)
                 .bind(task.accepted_ms)
                 .bind(task.expires_ms)
@@ -322,7 +325,9 @@ async fn write_tasks(
                 .bind(standing.retries)
                 .bind(standing.counted.column())
                 .bind(columns.finished)
-                .bind(columns.node);
+                .bind(columns.node)
+                .bind(task.parent.as_ref().map(Token::as_str))
+                .bind(columns.verdict);
         }
         query.execute(&mut *connection).await?;
     }
@@ -347,7 +352,8 @@ async fn write_tasks(
                 .bind(standing.retries)
                 .bind(standing.counted.column())
                 .bind(columns.finished)
-                .bind(columns.node);
+                .bind(columns.node)
+                .bind(columns.verdict);
         }
         query.execute(&mut *connection).await?;
     }

@@ -1,7 +1,7 @@
 //! Tasks of other nodes, and their rows.
 
 use gorgone_protocol::request::log::{GetLog, Row};
-use gorgone_protocol::{Code, Life, Mark, NodeId};
+use gorgone_protocol::{Code, Life, Mark, NodeId, Verdict};
 use gorgone_routing::{Fetched, NodeBegan, Record, Runner, TaskState, Written};
 use gorgone_store::{Change, Filter, PurgeOptions, RowsOf, Store, TaskStatus};
 
@@ -131,7 +131,8 @@ pub(crate) async fn rows_of_a_node_end_what_was_sent_there_and_nothing_else(
     assert_eq!(live, states.map(|(_, state)| state));
     rows.push(said(20, "away", Code::Ok));
     let written = store.write(vec![page(NODE, 0, 20, rows)]).await.unwrap();
-    let ended = ["leaving", "doubtful", "away"].map(token).into();
+    let ended = ["leaving", "doubtful", "away"].map(|name| (token(name), Verdict::Ok));
+    let ended = ended.into();
     assert_eq!(written, [Written::Fetched { ended }]);
     for (name, count) in [
         ("here", 0),

@@ -10,6 +10,7 @@ use gorgone_store::{Change, Error, Filter, PurgeOptions, Store, SyncMark, TaskSt
 mod audit;
 mod fleet;
 mod state;
+mod targets;
 
 pub(crate) use audit::{
     audit_comes_back_as_it_was_written, audit_is_read_in_pages_from_either_end,
@@ -28,6 +29,11 @@ pub(crate) use state::{
     state_is_written_under_the_current_fence_only,
 };
 
+pub(crate) use targets::{
+    parts_are_kept_as_long_as_their_whole_lives, spread_is_written_whole_or_not_at_all,
+    targets_tell_how_far_each_part_is,
+};
+
 pub(crate) fn token(text: &str) -> Token {
     Token::parse(text).unwrap()
 }
@@ -44,6 +50,7 @@ pub(crate) fn task(text: &str) -> Task {
         retries: 0,
         attempt: 0,
         state: TaskState::Queued,
+        parent: None,
     }
 }
 

@@ -126,7 +126,8 @@ pub(crate) async fn log(
     patience: Patience,
 ) -> Result<LogAnswer, ApiError> {
     let mut warning = match &target {
-        Target::Here => None,
+        // What was asked of many nodes is followed by core.
+        Target::Here | Target::Many(_) => None,
         Target::Node(node) if *node == door.node => None,
         _ => synchronise(door, caller, &target, patience.sync).await?,
     };

@@ -9,7 +9,7 @@ use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use bytes::BytesMut;
-use gorgone_protocol::{NodeId, Target, Token};
+use gorgone_protocol::{NodeId, Selection, Target, Token};
 use http_body_util::BodyExt;
 use percent_encoding::percent_decode_str;
 use serde_json::Map;
@@ -55,11 +55,11 @@ impl PathParts {
         found.map_or("", |(_, value)| value.as_str())
     }
 
-    /// The node that the path addresses.
+    /// The node that the path addresses, or the selection of nodes.
     pub(crate) fn target(&self) -> Result<Target, ApiError> {
         match self.get("node") {
             "" => Ok(Target::Here),
-            text => node(text).map(Target::Node),
+            text => target(text),
         }
     }
 
@@ -70,14 +70,26 @@ impl PathParts {
     }
 }
 
+/// A node's id, or a selection of nodes.
+pub(crate) fn target(text: &str) -> Result<Target, ApiError> {
+    match NodeId::parse(text) {
+        Ok(id) => Ok(Target::Node(id)),
+        Err(_) => Selection::parse(text)
+            .map(Target::Many)
+            .map_err(|error| bad_node(error.to_string())),
+    }
+}
+
+fn bad_node(words: String) -> ApiError {
+    ApiError::problem(StatusCode::BAD_REQUEST, "bad_node", words)
+}
+
 /// A node's id.
 pub(crate) fn node(text: &str) -> Result<NodeId, ApiError> {
     NodeId::parse(text).map_err(|_| {
-        ApiError::problem(
-            StatusCode::BAD_REQUEST,
-            "bad_node",
-            format!("'{text}' is not the id of a node: write a whole number"),
-        )
+        bad_node(format!(
+            "'{text}' is not the id of a node: write a whole number"
+        ))
     })
 }
 
@@ -93,18 +105,21 @@ impl<S: Sync> FromRequestParts<S> for Query {
         for pair in parts.uri.query().unwrap_or_default().split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             if !name.is_empty() {
-                query.insert(decoded(name)?, decoded(value)?.into());
+                query.insert(of_query(name)?, of_query(value)?.into());
             }
         }
         Ok(Self(query))
     }
 }
 
-fn decoded(text: &str) -> Result<String, ApiError> {
-    let text = text.replace('+', " ");
-    let decoded = percent_decode_str(&text).decode_utf8();
-    let decoded = decoded.map_err(|_| ApiError::parameter("the query", "is not UTF-8"))?;
-    Ok(decoded.into_owned())
+fn of_query(text: &str) -> Result<String, ApiError> {
+    decoded(&text.replace('+', " ")).ok_or_else(|| ApiError::parameter("the query", "is not UTF-8"))
+}
+
+/// A text without its percent-encoding; none where it is not UTF-8.
+pub(crate) fn decoded(text: &str) -> Option<String> {
+    let decoded = percent_decode_str(text).decode_utf8().ok()?;
+    Some(decoded.into_owned())
 }
 
 impl Query {

@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::api::ApiError;
 use crate::api::call::{TokenAnswer, call, data};
-use crate::api::extract::{JsonBody, OptionalJsonBody, PathParts, Query, node};
+use crate::api::extract::{JsonBody, OptionalJsonBody, PathParts, Query, decoded, target};
 use crate::api::rows::LogAnswer;
 use crate::caller::Caller;
 use crate::door::Door;
@@ -324,12 +324,13 @@ async fn forwarded(
     call(&door, &caller, (action, target, data), &query).await
 }
 
-/// The node of `nodes/<id>/…`, and the rest.
+/// The node, or the selection of nodes, of `nodes/<id>/…`, and the rest.
 fn addressed(path: &str) -> Result<(Target, &str), ApiError> {
     for prefix in ["nodes/", "targets/"] {
         if let Some(rest) = path.strip_prefix(prefix) {
             let (id, rest) = rest.split_once('/').ok_or(ApiError::MethodUnknown)?;
-            return Ok((Target::Node(node(id)?), rest));
+            let id = decoded(id).ok_or(ApiError::MethodUnknown)?;
+            return Ok((target(&id)?, rest));
         }
     }
     Ok((Target::Here, path))
@@ -346,9 +347,6 @@ fn endpoint(method: &Method, path: &str) -> Option<(Action, Vec<String>)> {
     let variables = path[found.len()..]
         .split('/')
         .filter(|part| !part.is_empty());
-    let variables = variables.map(|part| {
-        let decoded = percent_encoding::percent_decode_str(part).decode_utf8();
-        decoded.map(|text| text.into_owned()).ok()
-    });
+    let variables = variables.map(decoded);
     Some((action.clone(), variables.collect::<Option<_>>()?))
 }

@@ -60,6 +60,7 @@ fn of_this_server() -> OpenApiRouter<Arc<Door>> {
         .routes(routes!(log::events))
         .routes(routes!(requests::any))
         .routes(routes!(requests::cancel))
+        .routes(routes!(requests::targets))
 }
 
 /// All of it, behind what every request passes.

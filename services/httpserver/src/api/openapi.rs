@@ -1,7 +1,7 @@
 //! The OpenAPI document: what the annotations of the handlers do not say.
 
 use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn, PathItem};
-use utoipa::openapi::schema::{KnownFormat, SchemaFormat, Type};
+use utoipa::openapi::schema::{AnyOfBuilder, KnownFormat, SchemaFormat, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
     ComponentsBuilder, ContentBuilder, Deprecated, InfoBuilder, LicenseBuilder, ObjectBuilder,
@@ -116,12 +116,21 @@ fn complete_operation(operation: &mut Operation, place: Place) {
             .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
             .minimum(Some(0))
             .build();
+        let selection = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .pattern(Some(
+                "^(\\*|[0-9]{1,9}(-[0-9]{1,9})?(,[0-9]{1,9}(-[0-9]{1,9})?)*|[a-z]+!?=[a-z]+)$",
+            ))
+            .build();
         let node = ParameterBuilder::new()
             .name("node")
             .parameter_in(ParameterIn::Path)
             .required(Required::True)
-            .description(Some("The node that is to do it."))
-            .schema(Some(number))
+            .description(Some(
+                "The node that is to do it. What starts something may also go to a selection of nodes, \
+                 percent-encoded: `4,7,10-20`, `site%3Dparis`, `*`; its token is that of all parts.",
+            ))
+            .schema(Some(AnyOfBuilder::new().item(number).item(selection)))
             .build();
         operation
             .parameters

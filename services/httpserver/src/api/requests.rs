@@ -8,15 +8,16 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use gorgone_protocol::request::cancel::Cancel;
 use gorgone_protocol::request::log::GetLog;
+use gorgone_protocol::request::targets::{self, GetTargets, Targets};
 use gorgone_protocol::{Action, Data, DataError, Dialect, Target, Token};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::api::ApiError;
 use crate::api::call::{Patience, log};
-use crate::api::extract::{JsonBody, PathParts, Query, node};
+use crate::api::extract::{JsonBody, PathParts, Query, node, target};
 use crate::api::log::TokenParams;
 use crate::api::rows::LogAnswer;
 use crate::caller::Caller;
@@ -38,9 +39,10 @@ pub(crate) struct AnyRequest {
         pattern = "^[A-Za-z0-9_-]+$"
     )]
     action: String,
-    /// The node that is to do it; this one where it is absent.
+    /// The node that is to do it, or a selection of nodes such as `4,7,10-20` or `site=paris`; this
+    /// node where it is absent.
     #[serde(default)]
-    #[schema(value_type = Option<u64>, maximum = 9_223_372_036_854_775_807_i64)]
+    #[schema(value_type = Option<TargetSchema>)]
     target: Option<Value>,
     /// What follows it; made here where it is absent. The same token with the same content is
     /// accepted once, however often it is sent.
@@ -51,6 +53,17 @@ pub(crate) struct AnyRequest {
     #[serde(default)]
     #[schema(value_type = Option<Value>)]
     data: Option<Box<RawValue>>,
+}
+
+/// Whom a request is for.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes a member; AnyRequest::ask reads it")]
+pub(crate) enum TargetSchema {
+    /// A node.
+    Node(u64),
+    /// A selection of nodes.
+    Selection(String),
 }
 
 /// Core's answer, its members as those of an ACK.
@@ -142,9 +155,9 @@ impl AnyRequest {
         let target = match self.target {
             None | Some(Value::Null) => Target::Here,
             Some(Value::String(text)) if text.is_empty() => Target::Here,
-            Some(Value::String(text)) => Target::Node(node(&text)?),
+            Some(Value::String(text)) => target(&text)?,
             // JSON knows no whole numbers: 4.0 is 4.
-            Some(other) => Target::Node(node(other.to_string().trim_end_matches(".0"))?),
+            Some(other) => target(other.to_string().trim_end_matches(".0"))?,
         };
         let data = match &self.data {
             None => Data::empty(),
@@ -201,4 +214,78 @@ pub(crate) async fn cancel(
         token,
         message: words.map_or_else(|_| "cancelled".to_owned(), |words| words.message),
     }))
+}
+
+/// Which page of the nodes.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes the query; Query reads it")]
+pub(crate) struct TargetsParams {
+    /// Nodes of the page.
+    #[param(minimum = 1, maximum = 1000, required = false)]
+    limit: u32,
+    /// Go on after this node: the last one of the page before.
+    #[param(minimum = 0, maximum = 9_223_372_036_854_775_807_i64, required = false)]
+    after: u64,
+}
+
+/// How far a request to many nodes is on each of them.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TargetsAnswer {
+    /// What was asked for.
+    action: String,
+    /// Of whom, as it was written.
+    #[schema(example = "site=paris")]
+    target: String,
+    /// Whether it has not ended everywhere.
+    live: bool,
+    /// How many nodes are in each state: all of them, also those that are not in the page.
+    #[schema(example = json!({"ok": 12, "failed": 1}))]
+    counts: std::collections::BTreeMap<String, u64>,
+    /// In the order of their ids.
+    nodes: Vec<TargetAnswer>,
+    /// Whether nodes were left out.
+    #[serde(default)]
+    more: Option<bool>,
+}
+
+/// The part of one node.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TargetAnswer {
+    /// The node.
+    node: u64,
+    /// The token of its part.
+    #[schema(example = "5f3c0b6a@4")]
+    token: String,
+    /// `waiting`, `leaving`, `away`, `running`; or how it ended: `ok`, or a reason such as `failed`.
+    #[schema(example = "ok")]
+    state: String,
+    /// When it ended, seconds since 1970.
+    #[serde(default)]
+    ended: Option<i64>,
+}
+
+/// How far a request to many nodes is
+///
+/// On each of its nodes; `counts` is over all of them.
+#[utoipa::path(
+    get, path = "/tasks/{token}/targets", tag = "requests", params(TokenParams, TargetsParams),
+    responses((status = 200, description = "A page of its nodes", body = TargetsAnswer))
+)]
+pub(crate) async fn targets(
+    State(door): State<Arc<Door>>,
+    caller: Caller,
+    path: PathParts,
+    query: Query,
+) -> Result<Json<Targets>, ApiError> {
+    let asked = GetTargets {
+        token: path.token()?,
+        after: query.get("after").map(node).transpose()?,
+        limit: query.within("limit", 1..=GetTargets::PAGE)?,
+    };
+    let ask = Ask::new(Action::Targets, Target::Here, Data::from_value(&asked));
+    let answer = door.core.take(&caller, ask, door.patience()).await;
+    let answer = answer.map_err(|error| error.about(&asked.token))?;
+    let targets = targets::decode_answer(&answer).map_err(|_| ApiError::Decode)?;
+    Ok(Json(targets))
 }
