@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{ColorChoice, Parser, ValueEnum};
-use gorgone_protocol::{NodeId, Token};
+use gorgone_protocol::{NodeId, Selection, Target, Token};
 
 use crate::door::Door;
 use crate::manual;
@@ -163,5 +163,46 @@ impl std::str::FromStr for TokenArg {
         Token::parse(text)
             .map(Self)
             .map_err(|error| error.to_string())
+    }
+}
+
+/// A node, or several, on the command line.
+#[derive(Clone)]
+pub(crate) struct TargetArg(pub(crate) Target);
+
+impl std::str::FromStr for TargetArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match Target::parse(text) {
+            Target::Here => Err("names no node; leave it out for the server itself".to_owned()),
+            Target::Unreadable(text) => Err(match Selection::parse(&text) {
+                Err(error) => error.to_string(),
+                Ok(_) => "cannot be read".to_owned(),
+            }),
+            target => Ok(Self(target)),
+        }
+    }
+}
+
+/// Who is to do what is asked for.
+#[derive(clap::Args)]
+pub(crate) struct Whom {
+    /// The node that does it; the server itself where it is not given
+    #[arg(long, value_name = "NODE", visible_alias = "node")]
+    target: Option<NodeIdArg>,
+    /// Several nodes that do it: 4,7,10-20 or 'site=paris,role!=db' or '*' for all
+    #[arg(long, value_name = "NODES", conflicts_with = "target")]
+    on: Option<TargetArg>,
+}
+
+impl Whom {
+    /// As the target of a message.
+    pub(crate) fn target(&self) -> Target {
+        match (&self.target, &self.on) {
+            (Some(node), _) => Target::Node(node.0),
+            (None, Some(nodes)) => nodes.0.clone(),
+            (None, None) => Target::Here,
+        }
     }
 }

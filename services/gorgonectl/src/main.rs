@@ -10,6 +10,7 @@
 mod cli;
 mod door;
 mod manual;
+mod many;
 mod print;
 mod rows;
 mod settings;

@@ -168,7 +168,7 @@ fn is_doubtful(error: &anyhow::Error) -> bool {
 }
 
 /// Whether trying again in a moment may help.
-fn is_passing(error: &anyhow::Error) -> bool {
+pub(crate) fn is_passing(error: &anyhow::Error) -> bool {
     error.is::<Passing>()
         || error.is::<UnknownToken>()
         || matches!(

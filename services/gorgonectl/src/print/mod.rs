@@ -90,6 +90,11 @@ impl Screen {
         styled(self.colour, style, text)
     }
 
+    /// The same for what goes to the error output.
+    pub(crate) fn styled_note(&self, style: Style, text: &str) -> String {
+        styled(self.colour_error, style, text)
+    }
+
     /// Writes a line.
     pub(crate) fn line(&self, text: &str) -> io::Result<()> {
         self.raw(&format!("{text}\n"))

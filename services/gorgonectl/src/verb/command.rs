@@ -9,14 +9,16 @@ use gorgone_protocol::request::log::Row;
 use gorgone_protocol::{Action, Code, Data, Target};
 use serde_json::{Map, Value, json};
 
-use crate::cli::{Context, NodeIdArg, exit};
+use crate::cli::{Context, Whom, exit};
 use crate::print::Screen;
-use crate::rows;
 use crate::watch::{Ended, Watch};
+use crate::{many, rows};
 
 /// Run a command and show its output; exits with the command's exit code
 ///
-/// It runs on the server, or on a node behind it, and its output is shown as it is written.
+/// It runs on the server, or on a node behind it, and its output is shown as it is written. With
+/// --on it runs on several nodes: each has its line when it ended there, and the exit code is 1 where it did
+/// not end well on all of them.
 ///
 /// The first Ctrl-C cancels the request and waits for its end; a second one leaves it running and
 /// tells its token. It is cancelled as well when nobody reads the output any more, as in
@@ -26,11 +28,11 @@ use crate::watch::{Ended, Watch};
   gorgonectl command 'df -h | grep /var'
   gorgonectl command --target 4 --timeout 300 -- systemctl restart centengine
   gorgonectl command --env LANG=C --cwd /tmp 'ls | wc -l'
+  gorgonectl command --on 'site=paris' uptime
   token=$(gorgonectl command --detach 'sleep 60')")]
 pub(crate) struct Args {
-    /// The node that runs it; the server itself where it is not given
-    #[arg(long, value_name = "NODE", visible_alias = "node")]
-    target: Option<NodeIdArg>,
+    #[command(flatten)]
+    whom: Whom,
     /// How many seconds the command may run
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u64>,
@@ -58,9 +60,7 @@ pub(crate) struct Args {
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<ExitCode> {
     let data = body(&args)?;
     let door = context.door().await?;
-    let target = args
-        .target
-        .map_or(Target::Here, |node| Target::Node(node.0));
+    let target = args.whom.target();
     let token = door.submit(Action::Command, target.clone(), data).await?;
     let screen = &context.screen;
     if args.detach {
@@ -69,6 +69,9 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<ExitCod
             false => screen.line(token.as_str())?,
         }
         return Ok(ExitCode::SUCCESS);
+    }
+    if matches!(target, Target::Many(_)) {
+        return many::follow(&door, screen, token, (Action::Command, target)).await;
     }
     let mut shown = Shown::default();
     let watch = Watch::new(&door, screen, token, (Action::Command, target));

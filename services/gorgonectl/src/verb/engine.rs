@@ -10,9 +10,9 @@ use gorgone_protocol::request::engine::{EngineLine, EngineRequest};
 use gorgone_protocol::{Action, Code, Target};
 use serde_json::json;
 
-use crate::cli::{Context, NodeIdArg, exit};
+use crate::cli::{Context, Whom, exit};
 use crate::watch::{Ended, Watch};
-use crate::{rows, time};
+use crate::{many, rows, time};
 
 /// Submit external commands to the monitoring engine
 ///
@@ -21,11 +21,11 @@ use crate::{rows, time};
 #[command(after_help = "Examples:
   gorgonectl engine 'ENABLE_HOST_CHECK;host1'
   gorgonectl engine --target 4 '[1417705150] DISABLE_HOST_CHECK;host1' 'ENABLE_HOST_CHECK;host2'
+  gorgonectl engine --on 'role=poller' 'DISABLE_NOTIFICATIONS'
   gorgonectl engine --file commands.txt")]
 pub(crate) struct Args {
-    /// The node whose engine is meant; the server's own where it is not given
-    #[arg(long, value_name = "NODE", visible_alias = "node")]
-    target: Option<NodeIdArg>,
+    #[command(flatten)]
+    whom: Whom,
     /// The engine's pipe, where it is not the configured one
     #[arg(long, value_name = "PATH")]
     pipe: Option<String>,
@@ -58,9 +58,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<ExitCod
     }
     let data = EngineRequest { lines }.encode();
     let door = context.door().await?;
-    let target = args
-        .target
-        .map_or(Target::Here, |node| Target::Node(node.0));
+    let target = args.whom.target();
     let token = door
         .submit(Action::EngineCommand, target.clone(), data)
         .await?;
@@ -71,6 +69,9 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<ExitCod
             false => screen.line(token.as_str())?,
         }
         return Ok(ExitCode::SUCCESS);
+    }
+    if matches!(target, Target::Many(_)) {
+        return many::follow(&door, screen, token, (Action::EngineCommand, target)).await;
     }
     let watch = Watch::new(&door, screen, token, (Action::EngineCommand, target));
     let ended = watch.run(|row| match screen.json() {

@@ -13,6 +13,7 @@ mod man;
 mod nodes;
 mod request;
 mod status;
+mod targets;
 
 use std::process::ExitCode;
 
@@ -27,6 +28,7 @@ pub(crate) enum Verb {
     Engine(engine::Args),
     Log(log::Args),
     Cancel(cancel::Args),
+    Targets(targets::Args),
     /// How the server is: its modules, what it does, what it was asked
     Status,
     /// The nodes that the server knows, and whether they answer
@@ -57,6 +59,7 @@ impl Verb {
             Self::Engine(args) => engine::run(context, args).await,
             Self::Log(args) => log::run(context, args).await,
             Self::Cancel(args) => cancel::run(context, args).await,
+            Self::Targets(args) => targets::run(context, args).await,
             Self::Status => status::run(context).await,
             Self::Nodes => nodes::run(context).await,
             Self::Audit(args) => audit::run(context, args).await,

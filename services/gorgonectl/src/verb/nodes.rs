@@ -94,6 +94,12 @@ fn about(node: &Value) -> String {
     let mut parts = Vec::new();
     parts.extend(node["error"].as_str().map(str::to_owned));
     parts.extend(node["hostname"].as_str().map(str::to_owned));
+    let labels: Vec<_> = members(&node["labels"])
+        .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()))
+        .collect();
+    if !labels.is_empty() {
+        parts.push(labels.join(" "));
+    }
     let subnodes: Vec<_> = members(&node["nodes"]).map(|(id, _)| id).collect();
     if !subnodes.is_empty() {
         parts.push(format!("subnodes {}", subnodes.join(" ")));

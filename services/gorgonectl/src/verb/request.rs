@@ -7,8 +7,9 @@ use anyhow::anyhow;
 use gorgone_protocol::{Action, Answer, Code, Data, Message, Status, Target, Token};
 use serde_json::{Value, json};
 
-use crate::cli::{Context, NodeIdArg, TokenArg, exit};
+use crate::cli::{Context, TokenArg, Whom, exit};
 use crate::door::UnknownToken;
+use crate::many;
 use crate::print::{BAD, GOOD, Screen};
 use crate::rows::Rows;
 use crate::watch::{Ended, Watch};
@@ -27,9 +28,8 @@ pub(crate) struct Args {
     /// DATA: JSON
     #[arg(default_value = "{}")]
     data: String,
-    /// The node that does it
-    #[arg(long, value_name = "NODE", visible_alias = "node")]
-    target: Option<NodeIdArg>,
+    #[command(flatten)]
+    whom: Whom,
     /// A token of your own
     #[arg(long)]
     token: Option<TokenArg>,
@@ -42,9 +42,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<ExitCod
     let data = Data::parse(&args.data).map_err(|error| anyhow!("DATA is not JSON: {error}"))?;
     let action = Action::parse(&args.action);
     let door = context.door().await?;
-    let target = args
-        .target
-        .map_or(Target::Here, |node| Target::Node(node.0));
+    let target = args.whom.target();
     let message = Message {
         action: action.clone(),
         token: args.token.map(|token| token.0),
@@ -55,6 +53,9 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<ExitCod
     show(&context.screen, &answer)?;
     match (answer.status, answer.token) {
         (Status::Ok, Some(token)) if args.wait => {
+            if matches!(target, Target::Many(_)) {
+                return many::follow(&door, &context.screen, token, (action, target)).await;
+            }
             let mut rows = Rows::new(&context.screen, false);
             let watch = Watch::new(&door, &context.screen, token, (action, target));
             match watch.run(|row| rows.show(row)).await {

@@ -5,7 +5,7 @@ use clap::ValueHint;
 use clap::builder::PossibleValuesParser;
 use serde_json::{Map, Value};
 
-use crate::cli::NodeIdArg;
+use crate::cli::TargetArg;
 use crate::time::MomentArg;
 
 /// The fields of a job. What is not given is left at its default, or as it is.
@@ -18,9 +18,9 @@ pub(super) struct Fields {
     /// The action that it asks for; COMMAND for a new job
     #[arg(long)]
     action: Option<String>,
-    /// The node that does it
-    #[arg(long, value_name = "NODE")]
-    target: Option<NodeIdArg>,
+    /// The node that does it; or several, as for 'gorgonectl command --on'
+    #[arg(long, value_name = "NODES", visible_alias = "on")]
+    target: Option<TargetArg>,
     /// DATA of the request: JSON. A command behind -- is the short way for COMMAND
     #[arg(long, value_name = "JSON", conflicts_with = "command")]
     parameters: Option<String>,
@@ -97,7 +97,10 @@ impl Fields {
         let given = [
             ("description", self.description.map(Value::from)),
             ("action", self.action.map(Value::from)),
-            ("target", self.target.map(|node| node.0.get().into())),
+            (
+                "target",
+                self.target.map(|target| target.0.to_string().into()),
+            ),
             ("parameters", parameters),
             ("keep_token", self.keep_token.map(Value::from)),
             ("timezone", self.timezone.map(Value::from)),

@@ -44,13 +44,14 @@ async fn all(screen: &Screen, jobs: &Jobs) -> anyhow::Result<()> {
         let mend = "there are no jobs; 'gorgonectl cron add' adds one";
         screen.line(&screen.styled(FAINT, mend))?;
     }
-    let mut table = Table::new(&["ID", "NEXT", "LAST", "SOURCE", "WHEN"]);
+    let mut table = Table::new(&["ID", "NEXT", "LAST", "SOURCE", "ON", "WHEN"]);
     for job in &known {
         table.row(vec![
             Cell::styled(HEAD, job["id"].as_str().unwrap_or_default()),
             next(job),
             last(&job["last"]),
             Cell::new(job["source"].as_str().unwrap_or_default()),
+            Cell::new(job["target"].as_str().unwrap_or("-")),
             Cell::new(words(job)),
         ]);
     }
