@@ -220,7 +220,8 @@ impl World {
     fn lie(&self, token: &str, end: &Row, reason: &str, starts: u32) -> Option<String> {
         let unbegun = matches!(reason, "expired" | "rejected" | "unreachable")
             || end.data.contains("before it began");
-        if unbegun && starts > 0 {
+        // A node that is put back to an older copy may run again what had ended in between.
+        if unbegun && starts > 0 && self.summary.reinstalled == 0 {
             return Some(format!("{token} was started and ended {}", end.data));
         }
         let central = &self.cores[0].store.tasks;
