@@ -21,6 +21,6 @@ pub use history::{History, accepted, ask, ended, run, run_line, said, token};
 pub use keys::{Keys, keys};
 pub use netns::{Machines, Place};
 pub use node::{HTTP_CREDENTIALS, Node, NodeOptions, eventually, free_port};
-pub use python::{python, spawn_python, venv};
+pub use python::{folder as python_scripts, python, spawn_python, venv};
 pub use runner::{Runner, Started};
 pub use terminal::Terminal;

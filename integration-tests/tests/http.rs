@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use gorgone_integration_tests::http::{Http, request};
 use gorgone_integration_tests::{
-    HTTP_CREDENTIALS, Node, NodeOptions, eventually, python, spawn_python, venv,
+    HTTP_CREDENTIALS, Node, NodeOptions, eventually, python, python_scripts, spawn_python, venv,
 };
 use gorgone_protocol::{Action, Data, Target};
 use nix::sys::signal::Signal;
@@ -160,6 +160,8 @@ async fn schemathesis_finds_nothing_wrong_by_the_document() {
             "5",
             "--continue-on-failure",
         ])
+        .env("PYTHONPATH", python_scripts())
+        .env("SCHEMATHESIS_HOOKS", "http_formats")
         .current_dir(node.path(""))
         .output()
         .unwrap();

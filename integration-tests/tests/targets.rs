@@ -256,7 +256,7 @@ async fn selections_go_through_the_http_door_too() {
             "GET",
             "/api/nodes/2,3/internal/constatus",
             "",
-            422,
+            400,
             "one node at a time",
         ),
         (

@@ -172,6 +172,29 @@ impl Action {
         )
     }
 
+    /// Whether it is asked of one node, and has one answer. Everything else starts something, which
+    /// can be done on many nodes.
+    #[must_use]
+    pub const fn is_for_one_node(&self) -> bool {
+        self.is_for_modules()
+            || matches!(
+                self,
+                Self::ConStatus
+                    | Self::GetThumbprint
+                    | Self::Information
+                    | Self::Ping
+                    | Self::Pong
+                    | Self::GetLog
+                    | Self::PutLog
+                    | Self::GetAudit
+                    | Self::Targets
+                    | Self::SyncLogs
+                    | Self::RegisterNodes
+                    | Self::UnregisterNodes
+                    | Self::Cancel
+            )
+    }
+
     /// Whether it only tells something, and neither changes nor runs anything.
     #[must_use]
     pub const fn only_reads(&self) -> bool {

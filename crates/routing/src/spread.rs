@@ -116,28 +116,6 @@ fn part_token(whole: &Token, node: NodeId) -> Option<Token> {
     Token::parse(&format!("{whole}@{node}")).ok()
 }
 
-/// Whether an action starts something, which can be done on many nodes; what only asks has one
-/// answer, and is asked of one node.
-fn is_question(action: &Action) -> bool {
-    action.is_for_modules()
-        || matches!(
-            action,
-            Action::ConStatus
-                | Action::GetThumbprint
-                | Action::Information
-                | Action::Ping
-                | Action::Pong
-                | Action::GetLog
-                | Action::PutLog
-                | Action::GetAudit
-                | Action::Targets
-                | Action::SyncLogs
-                | Action::RegisterNodes
-                | Action::UnregisterNodes
-                | Action::Cancel
-        )
-}
-
 impl Router {
     /// Accepts a request for many nodes, if it can be kept for each of them.
     pub(crate) fn request_for_many(
@@ -147,7 +125,7 @@ impl Router {
         message: Message,
         token: Token,
     ) {
-        if is_question(&message.action) {
+        if message.action.is_for_one_node() {
             let words = format!(
                 "{} is asked of one node at a time, and '{selection}' may be several; only what \
                  starts something, such as COMMAND, takes a selection",

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::json;
 
+use super::cancel::UNKNOWN_TOKEN;
 use super::lenient;
 use crate::{Answer, Data, DataError, NodeId, Token, Verdict};
 
@@ -147,6 +148,7 @@ pub fn decode_answer(answer: &Answer) -> Result<Targets, DataError> {
 /// The refusal where the token is that of a request to one node.
 #[must_use]
 pub fn single(token: Option<Token>) -> Answer {
-    let message = "the request with this token went to one node only; its rows tell how far it is";
-    Answer::refused(token, message)
+    let message = "no request to many nodes has this token: it went to one node only, and its rows tell \
+                   how far it is";
+    Answer::refused_with(token, json!({ "message": message, "error": UNKNOWN_TOKEN }))
 }

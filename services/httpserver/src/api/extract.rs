@@ -63,6 +63,14 @@ impl PathParts {
         }
     }
 
+    /// The node that the path addresses, where one has to answer.
+    pub(crate) fn one_node(&self) -> Result<Target, ApiError> {
+        match self.get("node") {
+            "" => Ok(Target::Here),
+            text => node(text).map(Target::Node),
+        }
+    }
+
     /// The part `token` as a token.
     pub(crate) fn token(&self) -> Result<Token, ApiError> {
         let text = self.get("token");
@@ -88,7 +96,7 @@ fn bad_node(words: String) -> ApiError {
 pub(crate) fn node(text: &str) -> Result<NodeId, ApiError> {
     NodeId::parse(text).map_err(|_| {
         bad_node(format!(
-            "'{text}' is not the id of a node: write a whole number"
+            "'{text}' is not the id of a node: write a whole number; this is asked of one node at a time"
         ))
     })
 }

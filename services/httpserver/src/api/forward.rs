@@ -89,11 +89,11 @@ impl Parts {
     }
 }
 
-/// How to wait for what a call starts, and how it is delivered.
+/// How to wait for what a call starts.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes the query; Query reads it")]
-pub(crate) struct CallParams {
+pub(crate) struct WaitParams {
     /// Wait until the request has ended, at most that long, and answer with its rows: `30s`,
     /// `500ms`, `2m`; a number alone is seconds.
     #[param(
@@ -108,6 +108,13 @@ pub(crate) struct CallParams {
     /// Microseconds that a node has for bringing its rows home, beyond the usual ones.
     #[param(pattern = "^[0-9]{0,12}$", required = false)]
     sync_wait: String,
+}
+
+/// How a call is delivered.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes the query; Query reads it")]
+pub(crate) struct CallParams {
     /// Seconds within which the request must begin; it expires otherwise.
     #[param(minimum = 0, maximum = 31_622_400, required = false)]
     ttl: u32,
@@ -132,7 +139,7 @@ pub(crate) enum CallAnswer {
 /// The body is one command or a list of them: `{"command":"ls /"}`, and perhaps `timeout`,
 /// `continue_on_error`, `metadata` and more. What becomes of them is told by the token's rows.
 #[utoipa::path(
-    post, path = "/core/action/command", tag = "action", params(CallParams),
+    post, path = "/core/action/command", tag = "action", params(WaitParams, CallParams),
     request_body(content = serde_json::Value, example = json!([{"command": "uptime", "timeout": 5}])),
     responses((status = 200, description = "Accepted, or ended", body = CallAnswer))
 )]
@@ -142,7 +149,7 @@ pub(crate) async fn command(parts: Parts, JsonBody(body): JsonBody) -> Result<Re
 
 /// Write lines to the monitoring engine's pipe
 #[utoipa::path(
-    post, path = "/centreon/engine/command", tag = "action", params(CallParams),
+    post, path = "/centreon/engine/command", tag = "action", params(WaitParams, CallParams),
     request_body(content = serde_json::Value, example = json!({"command": "[1417705150] ENABLE_HOST_CHECK;host1"})),
     responses((status = 200, description = "Accepted, or ended", body = CallAnswer))
 )]
@@ -154,7 +161,7 @@ pub(crate) async fn engine(parts: Parts, JsonBody(body): JsonBody) -> Result<Res
 ///
 /// The body is `{"source":…,"destination":…}`, and perhaps `cache_dir`, `type`, `owner`, `group`.
 #[utoipa::path(
-    post, path = "/core/proxy/remotecopy", tag = "files", params(CallParams),
+    post, path = "/core/proxy/remotecopy", tag = "files", params(WaitParams, CallParams),
     request_body(content = serde_json::Value, example = json!({"source": "/etc/hosts", "destination": "/tmp/hosts"})),
     responses((status = 200, description = "Accepted, or ended", body = CallAnswer))
 )]
@@ -167,7 +174,7 @@ pub(crate) async fn remotecopy(
 
 /// The scheduled jobs
 #[utoipa::path(
-    get, path = "/core/cron/definitions", tag = "cron", params(CallParams),
+    get, path = "/core/cron/definitions", tag = "cron", params(WaitParams, CallParams),
     responses((status = 200, description = "Accepted; the rows have the definitions", body = CallAnswer))
 )]
 pub(crate) async fn cron_list(parts: Parts) -> Result<Response, ApiError> {
@@ -178,7 +185,7 @@ pub(crate) async fn cron_list(parts: Parts) -> Result<Response, ApiError> {
 ///
 /// The body is a list of definitions.
 #[utoipa::path(
-    post, path = "/core/cron/definitions", tag = "cron", params(CallParams),
+    post, path = "/core/cron/definitions", tag = "cron", params(WaitParams, CallParams),
     request_body(content = serde_json::Value, example = json!([{"id": "notify", "timespec": "0 8 * * 1-5", "action": "ENGINECOMMAND", "parameters": {"command": "[0] ENABLE_NOTIFICATIONS"}}])),
     responses((status = 200, description = "Accepted, or ended", body = CallAnswer))
 )]
@@ -198,7 +205,7 @@ pub(crate) struct JobParams {
 
 /// One scheduled job
 #[utoipa::path(
-    get, path = "/core/cron/definitions/{id}", tag = "cron", params(JobParams, CallParams),
+    get, path = "/core/cron/definitions/{id}", tag = "cron", params(JobParams, WaitParams, CallParams),
     responses((status = 200, description = "Accepted; the rows have the definition", body = CallAnswer))
 )]
 pub(crate) async fn cron_get(parts: Parts, path: PathParts) -> Result<Response, ApiError> {
@@ -210,7 +217,7 @@ pub(crate) async fn cron_get(parts: Parts, path: PathParts) -> Result<Response, 
 ///
 /// The body has the fields that change.
 #[utoipa::path(
-    patch, path = "/core/cron/definitions/{id}", tag = "cron", params(JobParams, CallParams),
+    patch, path = "/core/cron/definitions/{id}", tag = "cron", params(JobParams, WaitParams, CallParams),
     request_body(content = serde_json::Value, example = json!({"timespec": "*/5 * * * *"})),
     responses((status = 200, description = "Accepted, or ended", body = CallAnswer))
 )]
@@ -227,7 +234,7 @@ pub(crate) async fn cron_update(
 
 /// Schedule a job no more
 #[utoipa::path(
-    delete, path = "/core/cron/definitions/{id}", tag = "cron", params(JobParams, CallParams),
+    delete, path = "/core/cron/definitions/{id}", tag = "cron", params(JobParams, WaitParams, CallParams),
     responses((status = 200, description = "Accepted, or ended", body = CallAnswer))
 )]
 pub(crate) async fn cron_delete(parts: Parts, path: PathParts) -> Result<Response, ApiError> {
@@ -237,7 +244,7 @@ pub(crate) async fn cron_delete(parts: Parts, path: PathParts) -> Result<Respons
 
 /// Last and next run of a job
 #[utoipa::path(
-    get, path = "/core/cron/definitions/{id}/status", tag = "cron", params(JobParams, CallParams),
+    get, path = "/core/cron/definitions/{id}/status", tag = "cron", params(JobParams, WaitParams, CallParams),
     responses((status = 200, description = "Accepted; the rows have the status", body = CallAnswer))
 )]
 pub(crate) async fn cron_status(parts: Parts, path: PathParts) -> Result<Response, ApiError> {
@@ -258,7 +265,7 @@ pub(crate) struct NextParams {
 /// The next instants at which a job will run
 #[utoipa::path(
     get, path = "/core/cron/definitions/{id}/next", tag = "cron",
-    params(JobParams, NextParams, CallParams),
+    params(JobParams, NextParams, WaitParams, CallParams),
     responses((status = 200, description = "Accepted; the rows have the instants", body = CallAnswer))
 )]
 pub(crate) async fn cron_next(parts: Parts, path: PathParts) -> Result<Response, ApiError> {
@@ -270,7 +277,7 @@ pub(crate) async fn cron_next(parts: Parts, path: PathParts) -> Result<Response,
 ///
 /// The body may be empty.
 #[utoipa::path(
-    post, path = "/core/cron/definitions/{id}/run", tag = "cron", params(JobParams, CallParams),
+    post, path = "/core/cron/definitions/{id}/run", tag = "cron", params(JobParams, WaitParams, CallParams),
     request_body(content = Option<serde_json::Value>, description = "Nothing, or what the module takes"),
     responses((status = 200, description = "Accepted, or ended", body = CallAnswer))
 )]

@@ -86,7 +86,7 @@ pub(crate) async fn constatus(
     caller: Caller,
     path: PathParts,
 ) -> Result<Response, ApiError> {
-    told(&door, &caller, Action::ConStatus, path.target()?)
+    told(&door, &caller, Action::ConStatus, path.one_node()?)
         .await
         .map(json)
 }
@@ -103,7 +103,7 @@ pub(crate) async fn thumbprint(
     caller: Caller,
     path: PathParts,
 ) -> Result<Response, ApiError> {
-    told(&door, &caller, Action::GetThumbprint, path.target()?)
+    told(&door, &caller, Action::GetThumbprint, path.one_node()?)
         .await
         .map(json)
 }
@@ -120,7 +120,7 @@ pub(crate) async fn information(
     caller: Caller,
     path: PathParts,
 ) -> Result<Response, ApiError> {
-    let body = told(&door, &caller, Action::Information, path.target()?).await?;
+    let body = told(&door, &caller, Action::Information, path.one_node()?).await?;
     let Ok(mut told) = serde_json::from_slice::<Value>(&body) else {
         return Ok(json(body));
     };
@@ -148,7 +148,7 @@ pub(crate) async fn logger(
     JsonBody(body): JsonBody,
 ) -> Result<StatusCode, ApiError> {
     let data = crate::api::call::data(Some(&body), &[], &Default::default())?;
-    let ask = Ask::new(Action::BcastLogger, path.target()?, data);
+    let ask = Ask::new(Action::BcastLogger, path.one_node()?, data);
     door.core.take(&caller, ask, door.patience()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -98,7 +98,7 @@ pub(crate) async fn of_token(
         ..GetLog::default()
     };
     let _place = patience.wait.map(|_| door.wait(&caller)).transpose()?;
-    let answer = log(&door, &caller, (filter, path.target()?), patience).await?;
+    let answer = log(&door, &caller, (filter, path.one_node()?), patience).await?;
     Ok(Json(answer))
 }
 

@@ -101,6 +101,12 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     .flatten()
 }
 
+/// Whether it can be done on many nodes: what is asked is asked of one.
+fn starts_something(operation: &Operation) -> bool {
+    let mut tags = operation.tags.iter().flatten();
+    tags.any(|tag| matches!(tag.as_str(), "action" | "cron" | "files"))
+}
+
 fn complete_operation(operation: &mut Operation, place: Place) {
     let suffix = match place {
         Place::Here => "",
@@ -116,26 +122,28 @@ fn complete_operation(operation: &mut Operation, place: Place) {
             .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
             .minimum(Some(0))
             .build();
-        let selection = ObjectBuilder::new()
-            .schema_type(Type::String)
-            .pattern(Some(
-                "^(\\*|[0-9]{1,9}(-[0-9]{1,9})?(,[0-9]{1,9}(-[0-9]{1,9})?)*|[a-z]+!?=[a-z]+)$",
-            ))
-            .build();
         let node = ParameterBuilder::new()
             .name("node")
             .parameter_in(ParameterIn::Path)
-            .required(Required::True)
-            .description(Some(
-                "The node that is to do it. What starts something may also go to a selection of nodes, \
-                 percent-encoded: `4,7,10-20`, `site%3Dparis`, `*`; its token is that of all parts.",
+            .required(Required::True);
+        let node = if starts_something(operation) {
+            let selection = ObjectBuilder::new()
+                .schema_type(Type::String)
+                .format(Some(SchemaFormat::Custom("selection".to_owned())))
+                .build();
+            node.description(Some(
+                "The node that is to do it; or a selection of nodes, percent-encoded: `4,7,10-20`, \
+                 `site%3Dparis`, `*`. Its token is that of all parts.",
             ))
             .schema(Some(AnyOfBuilder::new().item(number).item(selection)))
-            .build();
+        } else {
+            node.description(Some("The node that is asked."))
+                .schema(Some(number))
+        };
         operation
             .parameters
             .get_or_insert_default()
-            .insert(0, RefOr::T(node));
+            .insert(0, RefOr::T(node.build()));
     }
     if place == Place::Target {
         operation.deprecated = Some(Deprecated::True);

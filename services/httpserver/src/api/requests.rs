@@ -39,10 +39,9 @@ pub(crate) struct AnyRequest {
         pattern = "^[A-Za-z0-9_-]+$"
     )]
     action: String,
-    /// The node that is to do it, or a selection of nodes such as `4,7,10-20` or `site=paris`; this
-    /// node where it is absent.
+    /// The node that is to do it; this one where it is absent.
     #[serde(default)]
-    #[schema(value_type = Option<TargetSchema>)]
+    #[schema(value_type = Option<u64>, maximum = 9_223_372_036_854_775_807_i64)]
     target: Option<Value>,
     /// What follows it; made here where it is absent. The same token with the same content is
     /// accepted once, however often it is sent.
@@ -55,15 +54,42 @@ pub(crate) struct AnyRequest {
     data: Option<Box<RawValue>>,
 }
 
-/// Whom a request is for.
-#[derive(Debug, Serialize, ToSchema)]
+/// What may be sent.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(untagged)]
-#[expect(dead_code, reason = "describes a member; AnyRequest::ask reads it")]
-pub(crate) enum TargetSchema {
-    /// A node.
-    Node(u64),
-    /// A selection of nodes.
-    Selection(String),
+#[expect(dead_code, reason = "describes the body; AnyRequest reads it")]
+pub(crate) enum RequestSchema {
+    /// To this node, or to another one.
+    ToOne(AnyRequest),
+    /// To many nodes.
+    ToMany(RequestToMany),
+}
+
+/// A request to many nodes. Actions of modules of your own may go to many nodes, too.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "describes the body; AnyRequest reads it")]
+pub(crate) struct RequestToMany {
+    /// What is to be done.
+    action: ToMany,
+    /// The nodes: `4,7,10-20`, `site=paris`, `*`.
+    #[schema(example = "site=paris", format = "selection")]
+    target: String,
+    /// What follows all parts of it; made here where it is absent.
+    #[serde(default)]
+    #[schema(min_length = 1, pattern = r"^[^\]\x00-\x1f\x7f-\x9f]+$")]
+    token: Option<String>,
+    /// What it takes.
+    #[serde(default)]
+    data: Option<Value>,
+}
+
+/// Actions that start something.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub(crate) enum ToMany {
+    Command,
+    EngineCommand,
 }
 
 /// Core's answer, its members as those of an ACK.
@@ -88,8 +114,8 @@ pub(crate) struct AnyAnswer {
 /// refusal of core is answered with problem details that have its `code`.
 #[utoipa::path(
     post, path = "/requests", tag = "requests",
-    params(crate::api::forward::CallParams),
-    request_body(content = AnyRequest),
+    params(crate::api::forward::WaitParams),
+    request_body(content = RequestSchema),
     responses((status = 200, description = "Core took it", body = AnyAnswer))
 )]
 pub(crate) async fn any(
@@ -152,18 +178,20 @@ impl AnyRequest {
             let problem = "is no name of an action: at most 64 letters, digits, _ and -";
             return Err(ApiError::parameter("action", problem));
         }
+        let action = Action::parse(&self.action);
         let target = match self.target {
             None | Some(Value::Null) => Target::Here,
             Some(Value::String(text)) if text.is_empty() => Target::Here,
+            Some(Value::String(text)) if action.is_for_one_node() => Target::Node(node(&text)?),
             Some(Value::String(text)) => target(&text)?,
             // JSON knows no whole numbers: 4.0 is 4.
-            Some(other) => target(other.to_string().trim_end_matches(".0"))?,
+            Some(other) => Target::Node(node(other.to_string().trim_end_matches(".0"))?),
         };
         let data = match &self.data {
             None => Data::empty(),
             Some(data) => Data::parse(data.get()).map_err(|_: DataError| ApiError::Decode)?,
         };
-        let mut ask = Ask::new(Action::parse(&self.action), target, data);
+        let mut ask = Ask::new(action, target, data);
         if let Some(token) = self.token {
             ask.token =
                 Token::parse(&token).map_err(|error| ApiError::parameter("token", error))?;
