@@ -49,14 +49,8 @@ pub enum Action {
     DeleteCron,
     /// Run one now.
     RunCron,
-    /// Copy a file or directory to a node.
+    /// Copy a file to a node.
     RemoteCopy,
-    /// Copy a file or directory from a node.
-    RemoteFetch,
-    /// A step of a copy, asked of the node that has the destination.
-    ProcessCopy,
-    /// A step of a copy, asked of the node that has the source.
-    ReadCopy,
     /// Core tells a proxy which nodes are its own.
     Nodes,
     /// A proxy tells what became of a task on its way to a node.
@@ -101,9 +95,6 @@ impl Action {
         ("DELETECRON", Action::DeleteCron),
         ("RUNCRON", Action::RunCron),
         ("REMOTECOPY", Action::RemoteCopy),
-        ("REMOTEFETCH", Action::RemoteFetch),
-        ("PROCESSCOPY", Action::ProcessCopy),
-        ("READCOPY", Action::ReadCopy),
         ("NODES", Action::Nodes),
         ("CARRIED", Action::Carried),
         ("NODESTATE", Action::NodeState),
@@ -140,26 +131,6 @@ impl Action {
                 | Self::GetState
                 | Self::Ready(_)
         )
-    }
-
-    /// Whether it is asked of a module of the node that it is for, and answered by that module:
-    /// nothing is written down, and it may be asked again.
-    #[must_use]
-    pub const fn is_asked_of_module(&self) -> bool {
-        matches!(self, Self::ProcessCopy | Self::ReadCopy)
-    }
-
-    /// Whether the node that is asked runs it, whatever its target: that is only what it is about.
-    #[must_use]
-    pub const fn runs_here(&self) -> bool {
-        matches!(self, Self::RemoteCopy | Self::RemoteFetch)
-    }
-
-    /// Whether whoever runs it goes on where somebody else has come: when its runner died it is
-    /// handed over again, as long as its time to live lasts.
-    #[must_use]
-    pub const fn resumes(&self) -> bool {
-        matches!(self, Self::RemoteCopy | Self::RemoteFetch)
     }
 
     /// Whether a poller that connects to its central says it there, as modules do on the internal

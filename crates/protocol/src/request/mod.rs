@@ -4,7 +4,6 @@ pub mod audit;
 pub mod cancel;
 pub mod carried;
 pub mod command;
-pub mod copy;
 pub mod engine;
 pub mod lease;
 pub mod lenient;
