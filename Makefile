@@ -22,6 +22,7 @@ test: lint unit fuzz ## everything that must hold
 lint: ## formatting, warnings
 	deploy/local/setup test
 	cargo fmt --all --check
+	cargo metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
 unit: ## all tests; what they count is printed
